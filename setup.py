@@ -1,0 +1,122 @@
+"""Builds the kernels once per ISA, and the two modules above them.
+
+Switches, from the environment: XENTC_NO_OPENMP=1 (build without threads), XENTC_BASELINE_ONLY=1 (one ISA),
+XENTC_WERROR=1 (warnings are errors), XENTC_SANITIZE=1 (AddressSanitizer and UndefinedBehaviorSanitizer).
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+MSVC = sys.platform == "win32"
+
+# name -> flags. gcc 12 uses 256-bit vectors for AVX-512 unless it is told otherwise.
+ISA = {"baseline": ["-march=x86-64-v2"] if X86 and not MSVC else []}
+if X86 and not MSVC and not os.environ.get("XENTC_BASELINE_ONLY"):
+    ISA["x86_v3"] = ["-march=x86-64-v3"]
+    ISA["x86_v4"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+
+# Never any flag of the fast-math family: together they break the magic-number exp, the fixed order of sums and nan,
+# and at link time they switch subnormals off for the whole process.
+FLAGS = ["/O2"] if MSVC else ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+LINK_FLAGS: list[str] = []
+if os.environ.get("XENTC_WERROR"):
+    # Cython's own utility code is not ours to mend: the warnings are those that our code can cause.
+    FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-sign-compare"]
+    FLAGS += ["-Wno-missing-field-initializers", "-Wno-cast-function-type"]
+if os.environ.get("XENTC_SANITIZE"):
+    FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"]
+    LINK_FLAGS += ["-fsanitize=address,undefined"]
+
+OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+COMPILER_PROBE = "int main(void) { return 0; }\n"
+KERNELS = Path("src/xentc/_kernels")
+
+
+def extensions():
+    depends = sorted(str(path) for path in KERNELS.glob("*.*") if path.suffix in (".pxi", ".pxd", ".h"))
+    numpy_options = {
+        "include_dirs": [numpy.get_include()],
+        "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+    }
+
+    def extension(name, flags=(), **options):
+        source = "src/" + name.replace(".", "/") + ".pyx"
+        return Extension(
+            name, [source], depends=depends, extra_compile_args=[*FLAGS, *flags], extra_link_args=list(LINK_FLAGS), **options
+        )
+
+    kernels = [extension(f"xentc._kernels.{isa}", flags, include_dirs=[str(KERNELS)]) for isa, flags in ISA.items()]
+    above = [extension(f"xentc.{name}", **numpy_options) for name in ("_engine", "_arrays", "_arguments")]
+    return [extension("xentc._kernels.cpu"), *kernels, *above]
+
+
+class BuildExt(build_ext):
+    """Adds OpenMP to the engine, which is the only module that uses it, where a program with it compiles and runs."""
+
+    def build_extensions(self):
+        self.require_compiler()
+        flags = self.openmp_flags()
+        for extension in self.extensions:
+            if extension.name == "xentc._engine":
+                extension.extra_compile_args += flags
+                extension.extra_link_args += flags
+        super().build_extensions()
+
+    def require_compiler(self):
+        if not self.runs(COMPILER_PROBE, []):
+            raise SystemExit(
+                f"xentc is built from source and needs a working C compiler (gcc or clang): {self.compiler_name()!r} "
+                "could not compile a one-line program. Install one (on Debian: apt-get install gcc), or set CC."
+            )
+
+    def openmp_flags(self):
+        if os.environ.get("XENTC_NO_OPENMP"):
+            return []
+        candidates = [["/openmp"]] if MSVC else [["-fopenmp"], ["-Xpreprocessor", "-fopenmp", "-lomp"]]
+        for flags in candidates:
+            if self.runs(OPENMP_PROBE, flags):
+                return flags
+        print("xentc: no working OpenMP found, building without threads", file=sys.stderr)
+        return []
+
+    def compiler_name(self):
+        return getattr(self.compiler, "compiler", ["cc"])[0]
+
+    def runs(self, program, flags):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
+                return subprocess.run([str(Path(folder, "probe"))], check=False).returncode == 0
+            except Exception:  # distutils and its compilers raise a dozen unrelated classes here
+                return False
+
+
+if __name__ == "__main__":
+    setup(
+        ext_modules=cythonize(
+            extensions(),
+            include_path=["src"],
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "embedsignature": True,
+            },
+        ),
+        cmdclass={"build_ext": BuildExt},
+    )

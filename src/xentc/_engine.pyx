@@ -1,0 +1,297 @@
+"""From a Job to Totals: blocks, threads, kernels.
+
+a) Blocks are a function of the shape, never of the number of threads; each leaves its own Totals, and these are folded
+   in block order: the same bits on any number of threads.
+b) One prange in the package. Its body is one call: a task on one item (a block of samples, or of one row's columns).
+c) All memory is taken before a region begins. Between regions of some 50 ms the calling thread looks for signals.
+d) A small call keeps the GIL and starts no team: a team costs more than it saves, and when OpenMP cannot make a thread
+   it ends the process.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cython.parallel cimport prange, threadid
+from libc.math cimport fabs
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from xentc._kernels.api cimport *
+
+from xentc import _dispatch, _threads
+
+cdef extern from "_process.h" nogil:
+    int team_has_run
+    int forked_after_team
+    int install_fork_flag()
+    ctypedef unsigned int FloatMode
+    FloatMode standard_float_mode()
+    void restore_float_mode(FloatMode before)
+    int openmp_max_threads()
+    int openmp_team_size()
+    int openmp_version()
+
+cdef enum:
+    BLOCK_LOGITS = 1 << 15          # work of a block: some 5 us, against 0.1 us to hand it out
+    LANE_CLASSES = 64               # contiguous classes up to this many are transposed and run side by side
+    LANE_BLOCK_LEAST = 128          # samples, so that a plane of an image is read in runs
+    LANE_TILE = 1024
+    TRANSPOSED_LOGITS = 8192        # of a transposed tile: it stays in the first-level cache
+    TRANSPOSED_TILE = 512
+    SIGNAL_LOGITS = 1 << 26         # work between two looks for signals
+    FOLD_BLOCKS = 4096              # blocks whose Totals are kept at a time
+    SMALL_LOGITS = 1 << 13          # below this, releasing the GIL costs more than it gives
+    LONG_ROW = 1 << 24              # a row this long is always cut, so that Ctrl-C works inside it
+    STACK_BYTES = 16384
+    STREAM_BYTES = 1 << 24          # a gradient larger than this is written past the caches
+
+cdef KernelTable *table = NULL
+cdef int openmp_at_import = openmp_max_threads()
+cdef int last_team = 1
+
+
+def _use(capsule):
+    global table
+    table = <KernelTable *>PyCapsule_GetPointer(capsule, "xentc.KernelTable")
+
+
+_dispatch.on_select(_use)
+if install_fork_flag() != 0:
+    raise ImportError("xentc: could not install the at-fork handler")
+
+
+def openmp():
+    """The version of OpenMP this was built with (such as 201511), or 0."""
+    return openmp_version()
+
+
+def forked():
+    """Whether this process was forked off one that had run a team: calls are then serial."""
+    return bool(forked_after_team)
+
+
+def last_team_size():
+    """Threads that the last region of this process really had. For tests."""
+    return last_team
+
+
+# What a region works on. One of three tasks, chosen by `kind`.
+cdef enum TaskKind:
+    SAMPLES, PARTS, GRADS
+
+ctypedef struct Task:
+    TaskKind kind
+    const Job *job
+    block_fn block
+    Py_ssize_t first                # item; Totals, parts and points begin with it
+    Py_ssize_t n_column_blocks
+    Totals *totals
+    RowPart *parts
+    RowPoint *points
+    char *scratch
+    size_t scratch_bytes            # a thread
+    int team_size
+
+
+cdef void run_item(Task *task, Py_ssize_t item, int thread) noexcept nogil:
+    cdef const Job *job = task.job
+    cdef FloatMode mode = standard_float_mode()
+    cdef char *scratch = task.scratch + thread * task.scratch_bytes
+    cdef Py_ssize_t begin, sample, column_block
+    if item == task.first:
+        task.team_size = openmp_team_size()
+    if task.kind == SAMPLES:
+        begin = item * job.block_samples
+        task.block(job, begin, min(begin + job.block_samples, job.n_samples), scratch, &task.totals[item - task.first])
+    else:
+        sample = item // task.n_column_blocks
+        column_block = item % task.n_column_blocks
+        if task.kind == PARTS:
+            table.row_part[job.real_code](job, sample, column_block, scratch, &task.parts[item])
+        else:
+            table.row_grad[job.real_code](job, sample, column_block, scratch, &task.points[sample])
+    restore_float_mode(mode)
+
+
+cdef int run_items(Task *task, Py_ssize_t begin, Py_ssize_t end, int n_threads, bint small) except -1:
+    """The region: every item once, in any order."""
+    global team_has_run, last_team
+    cdef Py_ssize_t item
+    task.first = begin
+    if small:
+        for item in range(begin, end):
+            run_item(task, item, 0)
+        return 0
+    if n_threads > 1:
+        team_has_run = 1
+    with nogil:
+        for item in prange(begin, end, schedule="dynamic", chunksize=1, num_threads=n_threads,
+                           use_threads_if=n_threads > 1):
+            run_item(task, item, threadid())
+    last_team = task.team_size
+    return PyErr_CheckSignals()
+
+
+cdef void clear(Totals *totals, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    memset(totals, 0, n * sizeof(Totals))
+    for i in range(n):
+        totals[i].first_bad = -1
+
+
+cdef void fold(Totals *whole, double *lost, const Totals *blocks, Py_ssize_t n) noexcept nogil:
+    """Adds blocks in their order; lost[0:2] keeps what the two sums are rounded by (Neumaier)."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        add_exactly(&whole.loss, &lost[0], blocks[i].loss)
+        add_exactly(&whole.weight, &lost[1], blocks[i].weight)
+        whole.n_valid += blocks[i].n_valid
+        whole.n_nonzero += blocks[i].n_nonzero
+        if whole.first_bad < 0:
+            whole.first_bad = blocks[i].first_bad
+
+
+cdef void add_exactly(double *total, double *lost, double term) noexcept nogil:
+    cdef double before = total[0]
+    total[0] = before + term
+    if total[0] - total[0] != 0:        # inf or nan: nothing was rounded, and the difference would be nan
+        return
+    if fabs(before) >= fabs(term):
+        lost[0] += (before - total[0]) + term
+    else:
+        lost[0] += (term - total[0]) + before
+
+
+cdef int resolve(object requested, Py_ssize_t n_items) except -1:
+    cdef int limit = openmp_max_threads()
+    if openmp_version() == 0:
+        if requested is not None:
+            _threads.checked_count(requested, "num_threads")
+        return 1
+    if requested is None and n_items <= 1:
+        return 1
+    return _threads.resolve(requested, max(n_items, 1), limit if limit < openmp_at_import else 0, forked_after_team != 0)
+
+
+cdef int run_samples(block_fn block, Job *job, size_t scratch_bytes, Py_ssize_t logits_per_sample, Totals *totals,
+                     object num_threads) except -1:
+    """One block function over all samples."""
+    cdef Py_ssize_t n_blocks = (job.n_samples + job.block_samples - 1) // job.block_samples
+    cdef Py_ssize_t stride = max(SIGNAL_LOGITS // (job.block_samples * max(logits_per_sample, <Py_ssize_t>1)), <Py_ssize_t>1)
+    cdef bint small = job.n_samples * logits_per_sample <= SMALL_LOGITS
+    cdef int n_threads = resolve(num_threads, n_blocks)
+    cdef Py_ssize_t begin, n
+    cdef double lost[2]
+    cdef char stack[STACK_BYTES]
+    cdef char *heap = NULL
+    cdef FloatMode mode
+    cdef Task task
+    task.kind, task.job, task.block, task.scratch_bytes = SAMPLES, job, block, (scratch_bytes + 63) // 64 * 64
+    stride = min(max(stride, n_threads), <Py_ssize_t>FOLD_BLOCKS, n_blocks)
+    if n_threads == 1 and task.scratch_bytes + stride * sizeof(Totals) <= STACK_BYTES:
+        task.totals = <Totals *>stack
+    else:
+        heap = <char *>malloc(n_threads * task.scratch_bytes + stride * sizeof(Totals))
+        if heap == NULL:
+            raise MemoryError
+        task.totals = <Totals *>heap
+    task.scratch = <char *>(task.totals + stride)
+    clear(totals, 1)
+    lost[0] = lost[1] = 0
+    try:
+        for begin from 0 <= begin < n_blocks by max(stride, <Py_ssize_t>1):
+            n = min(stride, n_blocks - begin)
+            clear(task.totals, n)
+            run_items(&task, begin, begin + n, n_threads, small)
+            mode = standard_float_mode()
+            fold(totals, lost, task.totals, n)
+            restore_float_mode(mode)
+            if totals.first_bad >= 0:
+                break
+    finally:
+        free(heap)
+    totals.loss += lost[0]
+    totals.weight += lost[1]
+    return 0
+
+
+cdef int run_columns(Job *job, Totals *totals, int n_threads) except -1:
+    """Few long rows: each cut into column blocks for all threads, and folded on this one."""
+    cdef Py_ssize_t n_column_blocks = (job.n_classes + table.column_block - 1) // table.column_block
+    cdef Py_ssize_t n_items = job.n_samples * n_column_blocks, sample, begin, stride
+    cdef size_t scratch_bytes = (table.row_scratch(job) + 63) // 64 * 64
+    cdef char *heap = <char *>malloc(n_threads * scratch_bytes + n_items * sizeof(RowPart) + job.n_samples * sizeof(RowPoint))
+    cdef FloatMode mode
+    cdef Task task
+    cdef Totals of_sample
+    cdef double lost[2]
+    if heap == NULL:
+        raise MemoryError
+    task.job, task.scratch, task.scratch_bytes, task.n_column_blocks = job, heap, scratch_bytes, n_column_blocks
+    task.parts = <RowPart *>(heap + n_threads * scratch_bytes)
+    task.points = <RowPoint *>(task.parts + n_items)
+    stride = max(SIGNAL_LOGITS // table.column_block, <Py_ssize_t>n_threads)
+    clear(totals, 1)
+    lost[0] = lost[1] = 0
+    try:
+        task.kind = PARTS
+        for begin from 0 <= begin < n_items by stride:
+            run_items(&task, begin, min(begin + stride, n_items), n_threads, False)
+        mode = standard_float_mode()
+        for sample in range(job.n_samples):
+            clear(&of_sample, 1)    # a block of run_samples is one such row, too: the same fold, the same bits
+            table.row_fold[job.real_code](job, sample, task.parts + sample * n_column_blocks, heap, &of_sample,
+                                          &task.points[sample])
+            fold(totals, lost, &of_sample, 1)
+        restore_float_mode(mode)
+        if job.grad_out.data != NULL:
+            task.kind = GRADS
+            for begin from 0 <= begin < n_items by stride:
+                run_items(&task, begin, min(begin + stride, n_items), n_threads, False)
+    finally:
+        free(heap)
+    totals.loss += lost[0]
+    return 0
+
+
+cdef Py_ssize_t power_of_two_below(Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t power = 1
+    while power * 2 <= n:
+        power *= 2
+    return power
+
+
+cdef bint plan(Job *job) noexcept nogil:
+    """Sets the sizes of blocks and tiles; says whether the row kernel is the one. Functions of shape and layout alone."""
+    cdef Py_ssize_t item = sizeof(float) if job.real_code == F32 else sizeof(double)
+    cdef Py_ssize_t classes = max(job.n_classes, <Py_ssize_t>1), lanes = table.tile_lanes
+    cdef bint contiguous = job.input.class_stride_bytes == item
+    if contiguous and job.n_classes > LANE_CLASSES:
+        job.block_samples = max(BLOCK_LOGITS // classes, <Py_ssize_t>1)
+        return True
+    job.block_samples = max(power_of_two_below(max(BLOCK_LOGITS // classes, <Py_ssize_t>1)), <Py_ssize_t>LANE_BLOCK_LEAST)
+    job.tile_samples = LANE_TILE
+    if contiguous:
+        job.tile_samples = min(power_of_two_below(TRANSPOSED_LOGITS // classes), <Py_ssize_t>TRANSPOSED_TILE)
+    job.tile_samples = min(job.tile_samples, job.block_samples, (job.n_samples + lanes - 1) // lanes * lanes)
+    return False
+
+
+cdef int check_targets(Job *job, Totals *totals, object num_threads) except -1:
+    """Counts and weighs the targets; totals.first_bad is the first sample whose target is out of range."""
+    job.block_samples = BLOCK_LOGITS
+    return run_samples(table.check_target, job, 0, 1, totals, num_threads)
+
+
+cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1:
+    cdef Py_ssize_t item = sizeof(float) if job.real_code == F32 else sizeof(double), n_column_blocks
+    cdef int n_threads
+    job.stream_grad = (job.grad_out.data != NULL and job.grad_out.data != job.input.data
+                       and job.n_samples * job.n_classes * item > STREAM_BYTES)
+    if not plan(job):
+        return run_samples(table.lane[job.real_code], job, table.lane_scratch(job), job.n_classes, totals, num_threads)
+    n_column_blocks = (job.n_classes + table.column_block - 1) // table.column_block
+    if n_column_blocks > 1:
+        n_threads = resolve(num_threads, job.n_samples * n_column_blocks)
+        if job.n_classes > LONG_ROW or (n_threads > 1 and job.n_samples < 4 * n_threads):
+            return run_columns(job, totals, n_threads)
+    return run_samples(table.row[job.real_code], job, table.row_scratch(job), job.n_classes, totals, num_threads)

@@ -1,0 +1,2 @@
+# The kernels for baseline: see setup.py for its flags, core.pxi for everything else.
+include "core.pxi"

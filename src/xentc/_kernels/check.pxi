@@ -1,0 +1,47 @@
+# The pass over the targets alone, before anything is computed: are they in range, and what do they weigh.
+
+cdef enum:
+    CHECK_TILE = 512
+
+
+cdef Py_ssize_t count_valid(const int64_t *indices, Py_ssize_t n, Py_ssize_t n_classes, int64_t ignore_index,
+                            bint *any_bad) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int64_t n_valid = 0, bad = 0
+    for i in range(n):
+        n_valid += indices[i] != ignore_index
+        bad |= (indices[i] != ignore_index) & (<uint64_t>indices[i] >= <uint64_t>n_classes)
+    any_bad[0] = bad != 0
+    return n_valid
+
+
+cdef void weigh(const Job *job, const int64_t *indices, Py_ssize_t sample, Py_ssize_t n, Totals *totals) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double weight
+    for i in range(n):
+        if indices[i] != job.ignore_index:
+            weight = coefficient(job, sample + i, indices[i])
+            totals.weight += weight
+            totals.n_nonzero += weight != 0.0
+
+
+cdef void check_target(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    cdef int64_t indices[CHECK_TILE]
+    cdef Py_ssize_t n, i, n_valid
+    cdef bint any_bad = False
+    while begin < end:
+        n = min(run_length(job, begin, end), <Py_ssize_t>CHECK_TILE)
+        load_indices(job, begin, n, indices)
+        n_valid = count_valid(indices, n, job.n_classes, job.ignore_index, &any_bad)
+        totals.n_valid += n_valid
+        if any_bad:
+            for i in range(n):
+                if indices[i] != job.ignore_index and not 0 <= indices[i] < job.n_classes:
+                    totals.first_bad = begin + i
+                    return
+        if job.weight == NULL:
+            totals.weight += <double>n_valid
+            totals.n_nonzero += n_valid
+        else:
+            weigh(job, indices, begin, n, totals)
+        begin += n

@@ -1,0 +1,52 @@
+/* Copies past the caches, and the prefetch. A gradient larger than the caches would be read into them only to be
+ * overwritten; a non-temporal store saves that read: 8 bytes of traffic a logit instead of 12. */
+#ifndef XENTC_STREAM_H
+#define XENTC_STREAM_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#define XENTC_STREAM 1
+#endif
+
+#if defined(__AVX512F__)
+#define STREAM_BYTES 64
+#define STREAM_ONE(to, from) _mm512_stream_si512((void *)(to), _mm512_loadu_si512((const void *)(from)))
+#elif defined(__AVX__)
+#define STREAM_BYTES 32
+#define STREAM_ONE(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_loadu_si256((const __m256i *)(from)))
+#elif defined(XENTC_STREAM)
+#define STREAM_BYTES 16
+#define STREAM_ONE(to, from) _mm_stream_si128((__m128i *)(to), _mm_loadu_si128((const __m128i *)(from)))
+#endif
+
+static inline void stream_copy(char *to, const char *from, size_t n_bytes) {
+#if defined(XENTC_STREAM)
+    size_t head = (size_t)(-(intptr_t)to) & (STREAM_BYTES - 1);
+    if (head > n_bytes) head = n_bytes;
+    memcpy(to, from, head);
+    to += head, from += head, n_bytes -= head;
+    for (; n_bytes >= STREAM_BYTES; n_bytes -= STREAM_BYTES, to += STREAM_BYTES, from += STREAM_BYTES)
+        STREAM_ONE(to, from);
+#endif
+    memcpy(to, from, n_bytes);
+}
+
+/* Streamed stores are weakly ordered: fence before another thread may read them. */
+static inline void stream_fence(void) {
+#if defined(XENTC_STREAM)
+    _mm_sfence();
+#endif
+}
+
+static inline void prefetch(const char *address) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(address);
+#else
+    (void)address;
+#endif
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* Branch-free exp and log for float and double, and the few casts that Cython cannot spell.
+ *
+ * a) Every function is a fixed sequence of IEEE operations, so a compiler may vectorise it without changing a bit;
+ *    the only fused operation is madd(), and it is fused on all of an ISA or on none of it.
+ * b) exp is never taken of a difference. With x = n ln 2 + r, exp(x) = 2^n p(r), and dividing by a reference 2^m is
+ *    an integer subtraction in the exponent: no rounding of x - reference, and rescaling is exact.
+ * c) n is read from the low bits of x log2(e) + MAGIC. Valid for |x| below REDUCE_LIMIT; callers clamp.
+ * d) Everything is static: a function compiled for AVX-512 must never be picked by the linker for a lesser machine.
+ */
+#ifndef XENTC_VMATH_H
+#define XENTC_VMATH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define XENTC_FMA 1
+static inline float madd_f32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline double madd_f64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else
+#define XENTC_FMA 0
+static inline float madd_f32(float a, float b, float c) { return a * b + c; }
+static inline double madd_f64(double a, double b, double c) { return a * b + c; }
+#endif
+
+static inline int32_t bits_f32(float x) { int32_t b; memcpy(&b, &x, sizeof b); return b; }
+static inline int64_t bits_f64(double x) { int64_t b; memcpy(&b, &x, sizeof b); return b; }
+static inline float from_bits_f32(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
+static inline double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof x); return x; }
+
+#define LOG2E 1.4426950408889634074
+#define LN2 0.69314718055994530942
+#define MAGIC_F32 12582912.0f       /* 1.5 * 2^23 */
+#define MAGIC_F64 6755399441055744.0 /* 1.5 * 2^52 */
+/* ln 2 in two parts; n * LN2_HI_F64 is exact for |n| < 2^20. */
+#define LN2_HI_F64 0x1.62e42fee00000p-1
+#define LN2_LO_F64 0x1.a39ef35793c76p-33
+
+/* p(r) = exp(r) on |r| <= ln(2)/2, minimax in relative error with 1 + r fixed (3.1e-9 and 7.7e-18). */
+static inline float exp_poly_f32(float r) {
+    float p = 0.00138145401768f;
+    p = madd_f32(p, r, 0.00836874510894f);
+    p = madd_f32(p, r, 0.0416683907835f);
+    p = madd_f32(p, r, 0.16666520399f);
+    p = madd_f32(p, r, 0.499999934321f);
+    p = madd_f32(p, r, 1.0f);
+    return madd_f32(p, r, 1.0f);
+}
+
+static inline double exp_poly_f64(double r) {
+    double p = 2.511009630403348889e-8;
+    p = madd_f64(p, r, 2.7632716110097872761e-7);
+    p = madd_f64(p, r, 2.7557242213510690926e-6);
+    p = madd_f64(p, r, 0.00002480148716583870928);
+    p = madd_f64(p, r, 0.00019841269886699926183);
+    p = madd_f64(p, r, 0.0013888888947962542784);
+    p = madd_f64(p, r, 0.0083333333333221716312);
+    p = madd_f64(p, r, 0.041666666666521526949);
+    p = madd_f64(p, r, 0.16666666666666674561);
+    p = madd_f64(p, r, 0.50000000000000102655);
+    p = madd_f64(p, r, 1.0);
+    return madd_f64(p, r, 1.0);
+}
+
+/* x - n ln 2. Without a fused multiply-add the products must be exact: 7 bits of ln 2 at a time for |n| < 2^17. */
+static inline float reduce_f32(float x, float n) {
+#if XENTC_FMA
+    float r = madd_f32(n, -0x1.62e430p-1f, x);
+    return madd_f32(n, 0x1.05c610p-29f, r);
+#else
+    float r = (x - n * 0.6953125f) + n * 0.0021667480468750f;
+    return r - n * 1.42860676e-6f;
+#endif
+}
+
+static inline double reduce_f64(double x, double n) {
+    return madd_f64(n, -LN2_LO_F64, madd_f64(n, -LN2_HI_F64, x));
+}
+
+/* exp(x) 2^-m. The reference rides in the magic number: magic = MAGIC + bias - m, so that the low bits of t are the
+ * exponent field of 2^(n - m). Exactly 0 for x at the clamp (m - bias) ln 2; nan stays nan. |m| < 2^20. */
+static inline float exp_over_f32(float x, float magic) {
+    float t = madd_f32(x, (float)LOG2E, magic);
+    float n = t - magic;
+    return exp_poly_f32(reduce_f32(x, n)) * from_bits_f32((uint32_t)bits_f32(t) << 23);
+}
+
+static inline double exp_over_f64(double x, double magic) {
+    double t = madd_f64(x, LOG2E, magic);
+    double n = t - magic;
+    return exp_poly_f64(reduce_f64(x, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
+}
+
+/* Comparisons spelled so that nan keeps its place: the running best drops it, the clamp lets it through. Each is one
+ * max instruction on x86. */
+static inline float larger_f32(float x, float best) { return x > best ? x : best; }
+static inline double larger_f64(double x, double best) { return x > best ? x : best; }
+static inline float at_least_f32(float x, float low) { return x < low ? low : x; }
+static inline double at_least_f64(double x, double low) { return x < low ? low : x; }
+
+/* 2^n for an integral n as a double, |n| <= 1000; nan gives some finite number. */
+static inline double pow2_f64(double n) {
+    return from_bits_f64((uint64_t)(bits_f64(n + MAGIC_F64) + 1023) << 52);
+}
+
+/* floor(log2(x)) of a positive normal x, and x scaled to [1, 2). */
+static inline double exponent_f64(double x) {
+    double biased = from_bits_f64(((uint64_t)bits_f64(x) >> 52) | 0x4330000000000000u); /* 2^52 + field */
+    return biased - (4503599627370496.0 + 1023.0);
+}
+
+static inline double mantissa_f64(double x) {
+    return from_bits_f64(((uint64_t)bits_f64(x) & 0x000fffffffffffffu) | 0x3ff0000000000000u);
+}
+
+#define INFINITY_F64 from_bits_f64(0x7ff0000000000000u)
+#define NAN_F64 from_bits_f64(0x7ff8000000000000u)
+
+/* log(u) + n ln 2 + correction - subtract, u = 1 + f in [sqrt(1/2), sqrt(2)]. The atanh series with the minimax
+ * coefficients of P. T. P. Tang's and FreeBSD's log; the order of the sums keeps the large part for last. */
+static inline double log_tail_f64(double f, double n, double correction, double subtract) {
+    double s = f / (2.0 + f);
+    double z = s * s;
+    double w = z * z;
+    double even = madd_f64(w, madd_f64(w, 1.531383769920937332e-01, 2.222219843214978396e-01), 3.999999999940941908e-01);
+    double odd = madd_f64(w, madd_f64(w, madd_f64(w, 1.479819860510658591e-01, 1.818357216161805012e-01),
+                                      2.857142874366239149e-01), 6.666666666666735130e-01);
+    double half_square = 0.5 * f * f;
+    double series = s * (half_square + (w * even + z * odd));
+    return (n * LN2_HI_F64 - subtract) - ((half_square - (series + (n * LN2_LO_F64 + correction))) - f);
+}
+
+#endif

@@ -1,0 +1,118 @@
+"""The public functions: signatures and docstrings. What they do is in _arguments (checks) and _engine (the run)."""
+
+from xentc import _arguments
+
+
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+    *,
+    axis=None,
+    sample_weight=None,
+    softcap=None,
+    temperature=1.0,
+    lse_square_scale=0.0,
+    return_grad=False,
+    grad_output=None,
+    out=None,
+    grad_out=None,
+    num_threads=None,
+):
+    r"""
+    Cross-entropy between logits and class indices, and its gradient.
+
+    .. math:: \ell_i = w_{t_i} \Bigl(\log \sum_k e^{x_{ik}} - x_{i t_i}\Bigr), \qquad
+              \text{mean} = \frac{\sum_i \ell_i}{\sum_i w_{t_i}}
+
+    over the samples i that are not ignored, as torch.nn.functional.cross_entropy defines it. Each logit is read from
+    memory once.
+
+    Parameters
+    ----------
+    input : array_like of float32 or float64, shape (C,), (N, C) or (N, C, d1, ...)
+        Logits. Lists and integers are promoted to float64. Any strides; read where they lie.
+    target : array_like of any integer dtype, shape (), (N,) or (N, d1, ...)
+        The class of each sample, 0 to C - 1, or `ignore_index`.
+    weight : array_like of any real dtype, shape (C,), optional
+        A weight for each class. A weight of exactly 0 removes its samples' loss and gradient, whatever their logits.
+    size_average, reduce : bool, optional
+        Deprecated, as in torch: they override `reduction`.
+    ignore_index : int
+        Samples of this target have loss 0 and gradient 0 (also where their logits are nan: torch's gradient is nan
+        there) and do not count in the mean. It may lie inside 0 to C - 1.
+    reduction : {'mean', 'sum', 'none'}
+    label_smoothing, sample_weight, softcap, temperature, lse_square_scale
+        Not supported yet: any value but the default is a NotImplementedError.
+    axis : int, optional
+        The class axis. None is torch's rule: axis 1, or 0 of a one-dimensional input.
+    return_grad : bool
+        Also return the gradient with respect to `input`.
+    grad_output : float or array_like, optional
+        The upstream gradient, 1 by default; a scalar, or with 'none' also one number a sample.
+    out : ndarray, optional
+        Where the losses of 'none' go: shape and dtype of the loss.
+    grad_out : ndarray, optional
+        Where the gradient goes: shape and dtype of `input`, and possibly `input` itself.
+    num_threads : int, optional
+        Threads for this call; see `set_num_threads`. The result has the same bits for any number.
+
+    Returns
+    -------
+    loss : numpy scalar ('mean', 'sum', and 'none' of a (C,) input), or ndarray of the target's shape
+        In nats, of the input's dtype.
+    grad : ndarray of the input's shape and dtype
+        Only with `return_grad`; the memory of `grad_out` where that is given.
+
+    Raises
+    ------
+    TypeError
+        For an argument of the wrong kind, such as a target of floating-point indices.
+    ValueError
+        For shapes or options that do not fit. Nothing has been written then.
+    IndexError
+        For a target that is no class and not `ignore_index`. Nothing has been written then.
+
+    Notes
+    -----
+    float32 logits are exponentiated in float32, and summed over classes and samples in float64. A loss is within 4 ULP
+    (float32) or 8 ULP (float64) of the exact value, however confident the row, for logits up to 65000 in size; other
+    rows within 5e-6 relative. A nan, a +inf, or -inf throughout gives nan for its row alone; -inf at the target gives
+    inf. The mean over no samples is nan, with gradient 0. After a KeyboardInterrupt the contents of `out` and
+    `grad_out` are undefined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xentc import cross_entropy
+    >>> round(float(cross_entropy([[4.0, 1.0, 2.0]], [0])), 4)
+    0.1698
+    >>> loss, grad = cross_entropy(np.zeros((2, 4), np.float32), np.array([1, 3]), return_grad=True)
+    >>> print(round(float(loss), 4), grad[0])
+    1.3863 [ 0.125 -0.375  0.125  0.125]
+    """
+    return _arguments.cross_entropy(
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        axis,
+        sample_weight,
+        softcap,
+        temperature,
+        lse_square_scale,
+        return_grad,
+        grad_output,
+        out,
+        grad_out,
+        num_threads,
+    )
