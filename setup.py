@@ -27,7 +27,9 @@ if X86 and not MSVC and not os.environ.get("XENTC_BASELINE_ONLY"):
 
 # Never any flag of the fast-math family: together they break the magic-number exp, the fixed order of sums and nan,
 # and at link time they switch subnormals off for the whole process.
-FLAGS = ["/O2"] if MSVC else ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+FLAGS = ["-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+if MSVC:
+    FLAGS = ["/O2"]
 LINK_FLAGS: list[str] = []
 if os.environ.get("XENTC_WERROR"):
     # Cython's own utility code is not ours to mend: the warnings are those that our code can cause.
@@ -46,13 +48,21 @@ def extensions():
     depends = sorted(str(path) for path in KERNELS.glob("*.*") if path.suffix in (".pxi", ".pxd", ".h"))
     numpy_options = {
         "include_dirs": [numpy.get_include()],
-        "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+        "define_macros": [
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+        ],
     }
 
     def extension(name, flags=(), **options):
         source = "src/" + name.replace(".", "/") + ".pyx"
         return Extension(
-            name, [source], depends=depends, extra_compile_args=[*FLAGS, *flags], extra_link_args=list(LINK_FLAGS), **options
+            name,
+            [source],
+            depends=depends,
+            extra_compile_args=[*FLAGS, *flags],
+            extra_link_args=list(LINK_FLAGS),
+            **options,
         )
 
     kernels = [extension(f"xentc._kernels.{isa}", flags, include_dirs=[str(KERNELS)]) for isa, flags in ISA.items()]

@@ -20,7 +20,18 @@ from hypothesis import strategies as st
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 FIRST = frozenset(
-    {"weight", "ignore_index", "reduction", "grad_output", "ugly", "layout", "big_endian", "misaligned", "axis", "promoted"}
+    {
+        "weight",
+        "ignore_index",
+        "reduction",
+        "grad_output",
+        "ugly",
+        "layout",
+        "big_endian",
+        "misaligned",
+        "axis",
+        "promoted",
+    }
 )
 EVERYTHING = FIRST | {
     "half", "probability", "label_smoothing", "sample_weight", "softcap",
@@ -97,7 +108,7 @@ def logits(draw: Any, seed: np.random.Generator, shape: tuple, class_axis: int, 
     offset = draw(st.sampled_from([0.0, 0.0, 100.0, -1e4, 1e4])) if ugly and dtype != np.float16 else 0.0
     values = (values + offset).astype(dtype)
     limits = np.finfo(dtype)
-    largest = float(limits.max)
+    largest = min(float(limits.max), 1e300)  # of which a mean of several does not overflow
     bad = [-np.inf, np.inf, np.nan, -0.0, float(limits.smallest_subnormal), min(1e30, largest / 4), -largest, -np.inf]
     if ugly and values.size:
         for value in draw(st.lists(st.sampled_from(bad), max_size=3)):
@@ -105,18 +116,22 @@ def logits(draw: Any, seed: np.random.Generator, shape: tuple, class_axis: int, 
         if draw(st.booleans()):  # masked samples, but for one class
             classes_last = np.moveaxis(values, class_axis, -1)
             mask = seed.random(classes_last.shape[:-1]) < 0.3
-            classes_last[mask, 1:] = draw(st.sampled_from([-np.inf, float(limits.min)]))
+            classes_last[mask, 1:] = draw(st.sampled_from([-np.inf, -largest]))
     return values
 
 
-def indices(draw: Any, seed: np.random.Generator, samples: tuple, n_classes: int, features: frozenset, options: dict) -> Any:
+def indices(
+    draw: Any, seed: np.random.Generator, samples: tuple, n_classes: int, features: frozenset, options: dict
+) -> Any:
     dtype = np.dtype(draw(st.sampled_from(INTEGERS)))
     limits = np.iinfo(dtype)
     target = seed.integers(0, max(1, min(n_classes, int(limits.max) + 1)), samples)
     ignore_index = -100
     if "ignore_index" in features:
         inside = [0, n_classes - 1] if n_classes else []
-        ignore_index = draw(st.sampled_from([-100, -1, 2**31, *inside, int(limits.max), int(limits.min)]))
+        ignore_index = draw(
+            st.sampled_from([-100, -1, 2**31, *inside, min(int(limits.max), 2**63 - 1), int(limits.min)])
+        )
         if ignore_index != -100:
             options["ignore_index"] = ignore_index
     if limits.min <= ignore_index <= limits.max:
@@ -186,10 +201,12 @@ def laid_out(array: np.ndarray, name: str, notes: list[str] | None = None) -> np
     """The same values in another layout. "broadcast" repeats the first entry of an axis, and so changes the values."""
     if notes is not None:
         notes.append(name)
+    if not array.ndim:
+        return array
     if name == "Fortran":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if name == "transposed":
-        return np.ascontiguousarray(np.swapaxes(array, 0, -1)).swapaxes(0, -1) if array.ndim else array
+        return np.array(np.swapaxes(array, 0, -1), order="C").swapaxes(0, -1)
     if name in ("stepped", "sliced"):
         step = 2 if name == "stepped" else 1
         larger = np.zeros([length * step + 3 for length in array.shape], array.dtype)
@@ -198,7 +215,7 @@ def laid_out(array: np.ndarray, name: str, notes: list[str] | None = None) -> np
         return view
     if name == "reversed":
         everywhere = (slice(None, None, -1),) * array.ndim
-        return np.ascontiguousarray(array[everywhere])[everywhere]
+        return np.array(array[everywhere], order="C")[everywhere]
     if name == "broadcast":
         return np.broadcast_to(array[:1], array.shape) if array.ndim > 1 and array.size else array
     if name == "misaligned":

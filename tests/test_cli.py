@@ -31,6 +31,12 @@ def test_matches_float64(tmp_path, shape, dtypes, order):
     )
 
 
+def test_layout_of_the_file_changes_no_bit(tmp_path):
+    logits, targets, _ = example((200, 300))
+    plain = evaluate(*save(tmp_path, logits=logits, targets=targets))
+    assert evaluate(*save(tmp_path, logits=np.asfortranarray(logits), targets=targets)) == plain
+
+
 @pytest.mark.parametrize("dtypes", [(">f4", ">i8"), (">f8", ">u2"), ("i2", "u1"), ("u8", "u8"), ("f4", "i1")])
 def test_other_dtypes(tmp_path, dtypes):
     rng = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""Every kernel on every ISA against the reference: lengths around vectors, tiles and column blocks, and every layout."""
+"""Every kernel on every ISA against the reference: lengths around vectors, tiles and blocks, and every layout."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import strategies
 import tolerances
-import xentc
 from hypothesis import given, settings
+
+import xentc
 
 CLASSES = [1, 2, 7, 15, 16, 17, 31, 33, 64, 65, 1000, 4097, 50000]
 COLUMN_BLOCK_EDGES = [16383, 16384, 16385, 40000]
@@ -20,7 +21,9 @@ MOST_LOGITS = 100_000
 LAYOUTS = {
     "rows": lambda rows: rows,
     "planes": lambda rows: np.ascontiguousarray(rows.T)[None],
-    "images": lambda rows: np.ascontiguousarray(rows[: len(rows) // 3 * 3].reshape(-1, 3, rows.shape[1]).swapaxes(1, 2)),
+    "images": lambda rows: np.ascontiguousarray(
+        rows[: len(rows) // 3 * 3].reshape(-1, 3, rows.shape[1]).swapaxes(1, 2)
+    ),
 }
 
 
@@ -28,7 +31,9 @@ def case(n_samples: int, n_classes: int, dtype: Any, layout: str) -> tuple[np.nd
     """Rows of several scales and offsets, confident ones among them; a fixed seed for each size."""
     rng = np.random.default_rng([n_samples, n_classes])
     scale = np.resize([1.0, 0.01, 10.0, 3.0], n_samples)[:, None]
-    rows = (rng.normal(size=(n_samples, n_classes)) * scale + np.resize([0, 0, -1e3, 1e4, 3], n_samples)[:, None]).astype(dtype)
+    rows = (
+        rng.normal(size=(n_samples, n_classes)) * scale + np.resize([0, 0, -1e3, 1e4, 3], n_samples)[:, None]
+    ).astype(dtype)
     target = rng.integers(0, n_classes, n_samples)
     if n_samples > 2:
         target[::3] = rows[::3].argmax(axis=1)

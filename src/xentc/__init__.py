@@ -1,7 +1,8 @@
 """Cross-entropy and its gradient over NumPy arrays, at the speed of memory."""
 
-from xentc._config import __version__, show_config
+from xentc._config import show_config
 from xentc._threads import get_num_threads, set_num_threads
+from xentc._version import __version__
 from xentc.functional import cross_entropy
 from xentc.modules import CrossEntropyLoss
 

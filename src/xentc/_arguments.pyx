@@ -42,7 +42,7 @@ cdef int class_axis_of(cnp.ndarray logits, object axis) except -1:
         raise TypeError(f"axis: got {type(axis).__name__}, expected an integer or None")
     number = operator.index(axis)
     if not -ndim <= number < ndim:
-        raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for an input of shape {shape_text(logits)}")
+        raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for input of shape {shape_text(logits)}")
     return number % ndim
 
 
@@ -59,8 +59,8 @@ cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targ
         return 0
     if same_shape(target, logits):
         raise TypeError(
-            f"target: got integers of the input's shape {shape_text(target)}, expected class indices of the input's shape "
-            "without its class axis, or floating-point probabilities of the input's shape"
+            f"target: got integers of the input's shape {shape_text(target)}, expected class indices of the input's "
+            "shape without its class axis, or floating-point probabilities of the input's shape"
         )
     shape = (<object>logits).shape
     raise ValueError(
@@ -211,7 +211,8 @@ cdef int check_written(cnp.ndarray loss_array, cnp.ndarray grad_array, object ou
     return 0
 
 
-cdef object compute(Job *job, Totals *totals, int how, cnp.ndarray target, cnp.ndarray loss_array, object num_threads):
+cdef object compute(Job *job, Totals *totals, int how, cnp.ndarray target, cnp.ndarray loss_array,
+                    object num_threads):
     """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' the losses lie in loss_out."""
     check_targets(job, totals, num_threads)
     if totals.first_bad >= 0:
@@ -236,7 +237,8 @@ cdef int refuse_unready(object label_smoothing, object sample_weight, object sof
     """Options that are still to come are refused by name, never ignored."""
     for name, given in (
         ("label_smoothing", label_smoothing != 0.0), ("sample_weight", sample_weight is not None),
-        ("softcap", softcap is not None), ("temperature", temperature != 1.0), ("lse_square_scale", lse_square_scale != 0.0),
+        ("softcap", softcap is not None), ("temperature", temperature != 1.0),
+        ("lse_square_scale", lse_square_scale != 0.0),
     ):
         if given:
             raise NotImplementedError(f"{name}: not supported yet")
@@ -274,7 +276,9 @@ def cross_entropy(object input, object target, object weight, object size_averag
         if how == NONE and np.ndim(grad_output) != 0:
             upstream = real_array(grad_output, "grad_output")
             if not same_shape(upstream, indices):
-                raise ValueError(f"grad_output: got shape {shape_text(upstream)}, expected {shape_text(indices)} or a scalar")
+                raise ValueError(
+                    f"grad_output: got shape {shape_text(upstream)}, expected {shape_text(indices)} or a scalar"
+                )
         else:
             job.grad_scale = real_scalar(grad_output, "grad_output")
     loss_array = loss_result(out, how, indices, logits, job.real_code)

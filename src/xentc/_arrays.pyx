@@ -1,4 +1,4 @@
-"""Arrays of others as arrays that kernels read: dtypes, byte order, layout, overlap; and the errors that say what is wrong.
+"""Arrays of others as arrays that kernels read: dtypes, byte order, layout, overlap; and what is said of wrong ones.
 
 Plain arrays of a dtype that the kernels read go straight through the C API: no np.asarray, no memoryview, no
 intermediate object. Everything else is converted first and then takes the same way.
@@ -150,5 +150,6 @@ cdef int check_overlap(object written, str name, object read, str read_name, bin
     if in_place and written.ctypes.data == read.ctypes.data and written.strides == read.strides:
         return 0
     if np.shares_memory(written, read, max_work=10_000_000) if written.size and read.size else False:
-        raise ValueError(f"{name}: overlaps {read_name}, expected memory of its own" + (" or the input itself" if in_place else ""))
+        expected = "memory of its own" + (" or the input itself" if in_place else "")
+        raise ValueError(f"{name}: overlaps {read_name}, expected {expected}")
     return 0

@@ -6,8 +6,7 @@ import platform
 import numpy as np
 
 from xentc import _dispatch, _engine, _threads
-
-__version__ = "0.1.0"
+from xentc._version import __version__
 
 
 def config() -> dict[str, object]:

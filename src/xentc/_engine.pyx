@@ -169,14 +169,17 @@ cdef int resolve(object requested, Py_ssize_t n_items) except -1:
         return 1
     if requested is None and n_items <= 1:
         return 1
-    return _threads.resolve(requested, max(n_items, 1), limit if limit < openmp_at_import else 0, forked_after_team != 0)
+    if limit >= openmp_at_import:
+        limit = 0
+    return _threads.resolve(requested, max(n_items, 1), limit, forked_after_team != 0)
 
 
 cdef int run_samples(block_fn block, Job *job, size_t scratch_bytes, Py_ssize_t logits_per_sample, Totals *totals,
                      object num_threads) except -1:
     """One block function over all samples."""
     cdef Py_ssize_t n_blocks = (job.n_samples + job.block_samples - 1) // job.block_samples
-    cdef Py_ssize_t stride = max(SIGNAL_LOGITS // (job.block_samples * max(logits_per_sample, <Py_ssize_t>1)), <Py_ssize_t>1)
+    cdef Py_ssize_t block_logits = job.block_samples * max(logits_per_sample, <Py_ssize_t>1)
+    cdef Py_ssize_t stride = SIGNAL_LOGITS // block_logits
     cdef bint small = job.n_samples * logits_per_sample <= SMALL_LOGITS
     cdef int n_threads = resolve(num_threads, n_blocks)
     cdef Py_ssize_t begin, n
@@ -219,7 +222,8 @@ cdef int run_columns(Job *job, Totals *totals, int n_threads) except -1:
     cdef Py_ssize_t n_column_blocks = (job.n_classes + table.column_block - 1) // table.column_block
     cdef Py_ssize_t n_items = job.n_samples * n_column_blocks, sample, begin, stride
     cdef size_t scratch_bytes = (table.row_scratch(job) + 63) // 64 * 64
-    cdef char *heap = <char *>malloc(n_threads * scratch_bytes + n_items * sizeof(RowPart) + job.n_samples * sizeof(RowPoint))
+    cdef size_t n_bytes = n_threads * scratch_bytes + n_items * sizeof(RowPart) + job.n_samples * sizeof(RowPoint)
+    cdef char *heap = <char *>malloc(n_bytes)
     cdef FloatMode mode
     cdef Task task
     cdef Totals of_sample
@@ -261,14 +265,14 @@ cdef Py_ssize_t power_of_two_below(Py_ssize_t n) noexcept nogil:
 
 
 cdef bint plan(Job *job) noexcept nogil:
-    """Sets the sizes of blocks and tiles; says whether the row kernel is the one. Functions of shape and layout alone."""
+    """Sets the sizes of blocks and tiles, functions of shape and layout alone; says whether the row kernel is used."""
     cdef Py_ssize_t item = sizeof(float) if job.real_code == F32 else sizeof(double)
     cdef Py_ssize_t classes = max(job.n_classes, <Py_ssize_t>1), lanes = table.tile_lanes
     cdef bint contiguous = job.input.class_stride_bytes == item
     if contiguous and job.n_classes > LANE_CLASSES:
         job.block_samples = max(BLOCK_LOGITS // classes, <Py_ssize_t>1)
         return True
-    job.block_samples = max(power_of_two_below(max(BLOCK_LOGITS // classes, <Py_ssize_t>1)), <Py_ssize_t>LANE_BLOCK_LEAST)
+    job.block_samples = max(power_of_two_below(BLOCK_LOGITS // classes), <Py_ssize_t>LANE_BLOCK_LEAST)
     job.tile_samples = LANE_TILE
     if contiguous:
         job.tile_samples = min(power_of_two_below(TRANSPOSED_LOGITS // classes), <Py_ssize_t>TRANSPOSED_TILE)

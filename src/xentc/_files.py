@@ -41,8 +41,8 @@ def open_array(path: str) -> np.ndarray:
     """
     try:
         _check_start(path)
-        # A header's silent integer overflow, or its age, must not put a warning above the one line of an error.
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # NumPy's warnings (a shape that overflows, a header of Python 2) must not stand above the line of an error.
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileError:

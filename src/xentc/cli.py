@@ -133,10 +133,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     tally = Tally()
     with _progress(targets.size) as advance:
         for block in _blocks(logits, options.batch):
-            # Copies a block that is misaligned or not C-contiguous, never more: the file's layout changes no bit.
-            logit = np.require(logits[(block[0], slice(None), *block[1:])], requirements=("C", "A"))
+            # Copies a block of another layout, never more: so a file's order changes no bit of its loss.
+            logit = np.ascontiguousarray(logits[(block[0], slice(None), *block[1:])])
             # A copy, because the file may change between the library's check and what is done with the classes later.
-            target = np.array(targets[block], order="C")
+            target = np.array(targets[block])
             _update(tally, options, logit, target, weight)
             advance(target.size)
 

@@ -46,9 +46,9 @@ class CrossEntropyLoss(_Loss):
     """
     Cross-entropy with its options fixed; see `cross_entropy` for what they mean.
 
-    Takes the arguments of torch.nn.CrossEntropyLoss, and xentc's own by keyword. Called as ``criterion(input, target)``,
-    with `return_grad`, `grad_output`, `out`, `grad_out`, `num_threads` and `sample_weight` as keywords. Immutable, and
-    safe to share between threads.
+    Takes the arguments of torch.nn.CrossEntropyLoss, and xentc's own by keyword. Called as
+    ``criterion(input, target)``, with `return_grad`, `grad_output`, `out`, `grad_out`, `num_threads` and
+    `sample_weight` as keywords. Immutable, and safe to share between threads.
 
     Examples
     --------

@@ -58,10 +58,14 @@ ctypedef struct RowPoint:
     double shift
 
 # A function of a block of samples; one row's block of columns; a row from its parts; one block of a row's gradient.
-ctypedef void (*block_fn)(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil
-ctypedef void (*part_fn)(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *scratch, RowPart *part) noexcept nogil
-ctypedef void (*fold_fn)(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals, RowPoint *point) noexcept nogil
-ctypedef void (*grad_fn)(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *scratch, const RowPoint *point) noexcept nogil
+ctypedef void (*block_fn)(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil
+ctypedef void (*part_fn)(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *scratch,
+                         RowPart *part) noexcept nogil
+ctypedef void (*fold_fn)(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals,
+                         RowPoint *point) noexcept nogil
+ctypedef void (*grad_fn)(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *scratch,
+                         const RowPoint *point) noexcept nogil
 ctypedef size_t (*scratch_fn)(const Job *job) noexcept nogil
 
 # What an ISA module exports in its capsule. Indexed by real_code where there are two.

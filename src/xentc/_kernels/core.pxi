@@ -51,19 +51,23 @@ cdef size_t row_scratch(const Job *job) noexcept nogil:
     return 2 * CHUNK * (sizeof(float) if job.real_code == F32 else sizeof(double))
 
 
-cdef void row_block_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+cdef void row_block_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                        Totals *totals) noexcept nogil:
     row_block(job, begin, end, <float *>scratch, totals)
 
 
-cdef void row_block_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+cdef void row_block_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                        Totals *totals) noexcept nogil:
     row_block(job, begin, end, <double *>scratch, totals)
 
 
-cdef void row_part_f32(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch, RowPart *part) noexcept nogil:
+cdef void row_part_f32(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                       RowPart *part) noexcept nogil:
     one_part(job, sample, block, <float *>scratch, part)
 
 
-cdef void row_part_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch, RowPart *part) noexcept nogil:
+cdef void row_part_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                       RowPart *part) noexcept nogil:
     one_part(job, sample, block, <double *>scratch, part)
 
 

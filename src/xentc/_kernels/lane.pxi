@@ -115,22 +115,22 @@ cdef void first_reference(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef real *magic = <real *>tile.reals
     cdef real *low = magic + tile.width
     cdef real highest[LANE_WIDTH]
-    cdef Py_ssize_t n = min(job.n_classes, tile.capacity), stride = 0, v, l, k
+    cdef Py_ssize_t n = min(job.n_classes, tile.capacity), stride = 0, v, lane, k
     cdef const real *x = load_classes(job, tile, 0, n, &stride, _)
     cdef double exponent
     for v from 0 <= v < tile.width by LANE_WIDTH:
-        for l in range(LANE_WIDTH):
-            highest[l] = <real>-INFINITY
+        for lane in range(LANE_WIDTH):
+            highest[lane] = <real>-INFINITY
         for k in range(min(n, <Py_ssize_t>REFERENCE_CLASSES)):
-            for l in range(LANE_WIDTH):
-                highest[l] = larger(x[k * stride + v + l], highest[l])
-        for l in range(LANE_WIDTH):
-            exponent = reference_exponent(highest[l])
-            magic[v + l] = magic_of(exponent, _)
-            low[v + l] = lowest_of(exponent, _)
+            for lane in range(LANE_WIDTH):
+                highest[lane] = larger(x[k * stride + v + lane], highest[lane])
+        for lane in range(LANE_WIDTH):
+            exponent = reference_exponent(highest[lane])
+            magic[v + lane] = magic_of(exponent, _)
+            low[v + lane] = lowest_of(exponent, _)
 
 
-cdef void reset_sums(Tile *tile, int64_t first_class, real _) noexcept nogil:
+cdef void reset_sums(Tile *tile, real _) noexcept nogil:
     cdef real *highest = <real *>tile.reals + 3 * tile.width
     cdef real *own = <real *>tile.reals + 4 * tile.width
     cdef Py_ssize_t i
@@ -156,7 +156,7 @@ cdef void number_targets(Tile *tile, int64_t first_class, real _) noexcept nogil
 cdef void add_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_class, Tile *tile,
                       bint shifted) noexcept nogil:
     """Adds at most CLASS_GROUP classes of every sample of the tile."""
-    cdef Py_ssize_t width = tile.width, v, l, k
+    cdef Py_ssize_t width = tile.width, v, lane, k
     cdef real *columns = <real *>tile.reals
     cdef real magic[LANE_WIDTH]
     cdef real low[LANE_WIDTH]
@@ -174,32 +174,32 @@ cdef void add_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, real first
         memcpy(highest, columns + 3 * width + v, sizeof(highest))
         memcpy(own, columns + 4 * width + v, sizeof(own))
         memcpy(shift, columns + 5 * width + v, sizeof(shift))
-        for l in range(LANE_WIDTH):
-            partial[l] = 0
+        for lane in range(LANE_WIDTH):
+            partial[lane] = 0
         for k in range(n):
             number = first_class + k
-            for l in range(LANE_WIDTH):
-                value = x[k * stride + v + l]
+            for lane in range(LANE_WIDTH):
+                value = x[k * stride + v + lane]
                 if shifted:
-                    value = value - shift[l]
-                highest[l] = larger(value, highest[l])
-                own[l] = value if target[l] == number else own[l]
-                term = exp_over(at_least(value, low[l]), magic[l])
-                partial[l] += <real>0 if target[l] == number else term
+                    value = value - shift[lane]
+                highest[lane] = larger(value, highest[lane])
+                own[lane] = value if target[lane] == number else own[lane]
+                term = exp_over(at_least(value, low[lane]), magic[lane])
+                partial[lane] += <real>0 if target[lane] == number else term
         memcpy(columns + 3 * width + v, highest, sizeof(highest))
         memcpy(columns + 4 * width + v, own, sizeof(own))
-        for l in range(LANE_WIDTH):
-            before = tile.sums[v + l]
-            term64 = partial[l]
-            tile.sums[v + l] = before + term64
+        for lane in range(LANE_WIDTH):
+            before = tile.sums[v + lane]
+            term64 = partial[lane]
+            tile.sums[v + lane] = before + term64
             if real is double:      # float terms are far coarser than what a double sum of them loses
-                tile.losts[v + l] += two_sum_lost(before, term64)
+                tile.losts[v + lane] += two_sum_lost(before, term64)
 
 
 cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
-    cdef Py_ssize_t k, n, j, stride = 0, base = 0
+    cdef Py_ssize_t k, n, j, m, stride = 0, base = 0
     cdef const real *x
-    reset_sums(tile, 0, _)
+    reset_sums(tile, _)
     number_targets(tile, 0, _)
     for k from 0 <= k < job.n_classes by tile.capacity:
         if k - base + tile.capacity > EXACT_CLASSES:
@@ -208,10 +208,11 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         n = min(job.n_classes - k, tile.capacity)
         x = load_classes(job, tile, k, n, &stride, _)
         for j from 0 <= j < n by CLASS_GROUP:
+            m = min(n - j, <Py_ssize_t>CLASS_GROUP)
             if tile.shifted:
-                add_classes(x + j * stride, stride, min(n - j, <Py_ssize_t>CLASS_GROUP), <real>(k - base + j), tile, True)
+                add_classes(x + j * stride, stride, m, <real>(k - base + j), tile, True)
             else:
-                add_classes(x + j * stride, stride, min(n - j, <Py_ssize_t>CLASS_GROUP), <real>(k - base + j), tile, False)
+                add_classes(x + j * stride, stride, m, <real>(k - base + j), tile, False)
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
@@ -222,7 +223,8 @@ cdef bint correct_references(Tile *tile, real _) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint any_wrong = False
     for i in range(tile.width):
-        any_wrong |= (highest[i] * <real>LOG2E > <real>HEADROOM + <real>exponent_of(magic[i])) | (highest[i] < -<real>LOGIT_LIMIT)
+        any_wrong |= highest[i] * <real>LOG2E > <real>HEADROOM + <real>exponent_of(magic[i])
+        any_wrong |= highest[i] < -<real>LOGIT_LIMIT
         shift[i] = 0
     if not any_wrong:
         return False
@@ -252,30 +254,51 @@ cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
         tile.coefficients[i] = 0
 
 
+cdef void finish_lanes(double *restrict sums, double *restrict losts, const real *restrict own, real *restrict magic,
+                       real *restrict low, real *restrict rest_share) noexcept nogil:
+    """The points of LANE_WIDTH samples. In: sums, losts, magic, own. Out: losts = nll, sums = inverse, and the rest."""
+    cdef double sum_exp[LANE_WIDTH]
+    cdef double exponent[LANE_WIDTH]
+    cdef double x[LANE_WIDTH]
+    cdef Py_ssize_t lane
+    cdef SoftmaxPoint point
+    for lane in range(LANE_WIDTH):
+        sum_exp[lane] = sums[lane] + losts[lane]
+        exponent[lane] = exponent_of(magic[lane])
+        x[lane] = own[lane]
+    for lane in range(LANE_WIDTH):
+        point = softmax_point(sum_exp[lane], exponent[lane], x[lane])
+        losts[lane] = point.nll
+        sums[lane] = point.inverse
+        sum_exp[lane] = point.rest_share
+        exponent[lane] = point.exponent
+    for lane in range(LANE_WIDTH):
+        magic[lane] = magic_of(exponent[lane], <real>0)
+        low[lane] = lowest_of(exponent[lane], <real>0)
+        rest_share[lane] = <real>sum_exp[lane]
+
+
 cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     """Every sample's point from its sum. Losses go to tile.losts, what the gradient needs into the columns."""
     cdef real *columns = <real *>tile.reals
-    cdef real *own = columns + 4 * tile.width
-    cdef Py_ssize_t width = tile.width, i, l
-    cdef SoftmaxPoint point
+    cdef Py_ssize_t width = tile.width, i, lane
     cdef double total[LANE_WIDTH]
-    cdef double loss
+    cdef double *losses
+    cdef const double *coefficients
     memset(total, 0, sizeof(total))
     for i from 0 <= i < width by LANE_WIDTH:
-        for l in range(LANE_WIDTH):
-            point = softmax_point(tile.sums[i + l] + tile.losts[i + l], exponent_of(columns[i + l]), own[i + l])
-            loss = 0.0 if tile.coefficients[i + l] == 0.0 else tile.coefficients[i + l] * point.nll
-            total[l] += loss
-            tile.losts[i + l] = loss
-            columns[i + l] = magic_of(point.exponent, _)
-            columns[width + i + l] = lowest_of(point.exponent, _)
-            tile.sums[i + l] = point.inverse
-            columns[6 * width + i + l] = <real>point.rest_share
-    l = LANE_WIDTH // 2
-    while l > 0:
-        for i in range(l):
-            total[i] += total[i + l]
-        l //= 2
+        losses = tile.losts + i
+        coefficients = tile.coefficients + i
+        finish_lanes(tile.sums + i, losses, columns + 4 * width + i, columns + i, columns + width + i,
+                     columns + 6 * width + i)
+        for lane in range(LANE_WIDTH):
+            losses[lane] = 0.0 if coefficients[lane] == 0.0 else coefficients[lane] * losses[lane]
+            total[lane] += losses[lane]
+    lane = LANE_WIDTH // 2
+    while lane > 0:
+        for i in range(lane):
+            total[i] += total[i + lane]
+        lane //= 2
     return total[0]
 
 

@@ -19,7 +19,7 @@ cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
 cdef void grad_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_class, const Tile *tile,
                        bint shifted, real *grad, Py_ssize_t grad_stride) noexcept nogil:
     # x and grad may be the same memory: lanes are read before they are written.
-    cdef Py_ssize_t width = tile.width, v, l, k
+    cdef Py_ssize_t width = tile.width, v, lane, k
     cdef const real *columns = <const real *>tile.reals
     cdef real magic[LANE_WIDTH]
     cdef real low[LANE_WIDTH]
@@ -38,13 +38,13 @@ cdef void grad_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, real firs
         memcpy(at_target, columns + 6 * width + v, sizeof(at_target))
         for k in range(n):
             number = first_class + k
-            for l in range(LANE_WIDTH):
-                value = x[k * stride + v + l]
+            for lane in range(LANE_WIDTH):
+                value = x[k * stride + v + lane]
                 if shifted:
-                    value = value - shift[l]
-                value = exp_over(at_least(value, low[l]), magic[l]) * scale[l]
-                value = at_target[l] if target[l] == number else value
-                values[l] = <real>0 if scale[l] == 0 else value
+                    value = value - shift[lane]
+                value = exp_over(at_least(value, low[lane]), magic[lane]) * scale[lane]
+                value = at_target[lane] if target[lane] == number else value
+                values[lane] = <real>0 if scale[lane] == 0 else value
             memcpy(grad + k * grad_stride + v, values, sizeof(values))
 
 
@@ -65,6 +65,7 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef Py_ssize_t k, n, j, m, stride = 0, base = 0, grad_stride = tile.width
     cdef const real *x
     cdef real *grad = <real *>tile.grad_buffer
+    cdef real *to_group
     cdef char *to = sample_pointer(job, &job.grad_out, tile.first)
     cdef bint direct = (not job.stream_grad and tile.n == tile.width
                         and is_dense(to, job.grad_out.stride_bytes[job.n_axes - 1], _)
@@ -83,15 +84,17 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
             grad = <real *>to + k * grad_stride
         for j from 0 <= j < n by CLASS_GROUP:
             m = min(n - j, <Py_ssize_t>CLASS_GROUP)
+            to_group = grad + j * grad_stride
             if tile.shifted:
-                grad_classes(x + j * stride, stride, m, <real>(k - base + j), tile, True, grad + j * grad_stride, grad_stride)
+                grad_classes(x + j * stride, stride, m, <real>(k - base + j), tile, True, to_group, grad_stride)
             else:
-                grad_classes(x + j * stride, stride, m, <real>(k - base + j), tile, False, grad + j * grad_stride, grad_stride)
+                grad_classes(x + j * stride, stride, m, <real>(k - base + j), tile, False, to_group, grad_stride)
         if not direct:
             store_classes(job, tile, grad, k, n)
 
 
-cdef void lane_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals, real _) noexcept nogil:
+cdef void lane_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals,
+                     real _) noexcept nogil:
     cdef Tile tile
     lay_out(job, scratch, &tile)
     while begin < end:

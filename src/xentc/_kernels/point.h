@@ -26,24 +26,26 @@ static inline SoftmaxPoint softmax_point(double sum_exp, double exponent, double
     double n = madd_f64(near_x, LOG2E, MAGIC_F64) - MAGIC_F64;
     double own = exp_poly_f64(reduce_f64(near_x, n));
     double gap = exponent - n;
-    int far = (gap > FAR_EXPONENT) | (x < FAR_LOGIT);
-    double shift = at_least_f64(gap > FAR_EXPONENT ? FAR_EXPONENT : gap, -1000.0);
+    int64_t far = mask_of(gap > FAR_EXPONENT) | mask_of(x < FAR_LOGIT);
+    double shift = at_least_f64(-at_least_f64(-gap, -FAR_EXPONENT), -1000.0);
     double q = sum_exp / own * pow2_f64(shift);
     double sum = 1.0 + q;
-    double lost = q < 1.0 ? q - (sum - 1.0) : 1.0 - (sum - q); /* what rounding 1 + q lost */
-    double u = far ? sum_exp : sum;
+    int64_t below_1 = mask_of(q < 1.0);
+    double lost = select_f64(below_1, q, 1.0) - (sum - select_f64(below_1, 1.0, q)); /* what rounding 1 + q lost */
+    double u = select_f64(far, sum_exp, sum);
     double mantissa = mantissa_f64(u);
-    double high = mantissa > 1.4142135623730951 ? 1.0 : 0.0;
-    int small = !far & (q < 0.41421356237309503);
-    double f = small ? q : mantissa * (1.0 - 0.5 * high) - 1.0;
-    double power = small ? 0.0 : exponent_f64(u) + high + (far ? exponent : 0.0);
-    double nll = log_tail_f64(f, power, small | far ? 0.0 : lost / sum, far ? x : 0.0);
-    double total = far ? sum_exp : own * sum;
-    int valid = (total > 0.0) & (total < INFINITY_F64);
-    point.nll = u < INFINITY_F64 ? (valid ? nll : NAN_F64) : u;
-    point.rest_share = valid ? (far ? 1.0 : q / sum) : NAN_F64;
-    point.exponent = valid ? (far ? exponent : n) + exponent_f64(total) : 0.0;
-    point.inverse = valid ? 1.0 / mantissa_f64(total) : NAN_F64;
+    int64_t high = mask_of(mantissa > 1.4142135623730951);
+    int64_t small = ~far & mask_of(q < 0.41421356237309503);
+    double f = select_f64(small, q, mantissa * select_f64(high, 0.5, 1.0) - 1.0);
+    double power = exponent_f64(u) + select_f64(high, 1.0, 0.0) + select_f64(far, exponent, 0.0);
+    double nll = log_tail_f64(f, select_f64(small, 0.0, power), select_f64(small | far, 0.0, lost / sum),
+                              select_f64(far, x, 0.0));
+    double total = select_f64(far, sum_exp, own * sum);
+    int64_t valid = mask_of(total > 0.0) & mask_of(total < INFINITY_F64);
+    point.nll = select_f64(valid, nll, NAN_F64);
+    point.rest_share = select_f64(valid, select_f64(far, 1.0, q / sum), NAN_F64);
+    point.exponent = select_f64(valid, select_f64(far, exponent, n) + exponent_f64(total), 0.0);
+    point.inverse = select_f64(valid, 1.0 / mantissa_f64(total), NAN_F64);
     return point;
 }
 

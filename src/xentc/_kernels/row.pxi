@@ -17,36 +17,36 @@ cdef void add_groups(const real *restrict x, Py_ssize_t n_groups, real low, real
                      double *restrict sums, real *restrict maxes) noexcept nogil:
     cdef real partial[LANES]
     cdef real highest[LANES]
-    cdef Py_ssize_t g = 0, stop, l, line
+    cdef Py_ssize_t g = 0, stop, lane, line, n_lines = LANES * sizeof(real) // 64
     cdef real value
-    for l in range(LANES):
-        highest[l] = maxes[l]
+    for lane in range(LANES):
+        highest[lane] = maxes[lane]
     while g < n_groups:
         stop = min(g + GROUPS, n_groups)
-        for l in range(LANES):
-            partial[l] = 0
+        for lane in range(LANES):
+            partial[lane] = 0
         while g < stop:
-            for line in range(LANES * sizeof(real) // 64):
+            for line in range(n_lines):
                 prefetch(<const char *>x + PREFETCH_BYTES + 64 * line)
-            for l in range(LANES):
-                value = x[l]
-                highest[l] = larger(value, highest[l])
-                partial[l] += exp_over(at_least(value, low), magic)
+            for lane in range(LANES):
+                value = x[lane]
+                highest[lane] = larger(value, highest[lane])
+                partial[lane] += exp_over(at_least(value, low), magic)
             x += LANES
             g += 1
-        for l in range(LANES):
-            sums[l] += partial[l]
-    for l in range(LANES):
-        maxes[l] = highest[l]
+        for lane in range(LANES):
+            sums[lane] += partial[lane]
+    for lane in range(LANES):
+        maxes[lane] = highest[lane]
 
 
 cdef void add_padded(const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real magic,
                      double *sums, real *maxes) noexcept nogil:
     """One group, at most: its missing logits and its hole are -inf, and add exactly 0."""
     cdef real group[LANES]
-    cdef Py_ssize_t l
-    for l in range(LANES):
-        group[l] = <real>-INFINITY
+    cdef Py_ssize_t lane
+    for lane in range(LANES):
+        group[lane] = <real>-INFINITY
     memcpy(group, x, min(n, <Py_ssize_t>LANES) * sizeof(real))
     if 0 <= hole < LANES:
         group[hole] = <real>-INFINITY
@@ -83,18 +83,18 @@ cdef void sum_block(const Job *job, const char *row, Py_ssize_t begin, Py_ssize_
     cdef double sums[LANES]
     cdef real maxes[LANES]
     cdef real low = lowest_of(part.exponent, <real>0), magic = magic_of(part.exponent, <real>0)
-    cdef Py_ssize_t k, l, n, width
-    for l in range(LANES):
-        sums[l] = 0
-        maxes[l] = <real>-INFINITY
+    cdef Py_ssize_t k, lane, n, width
+    for lane in range(LANES):
+        sums[lane] = 0
+        maxes[lane] = <real>-INFINITY
     for k from begin <= k < end by CHUNK:
         n = min(end - k, <Py_ssize_t>CHUNK)
         add_run(load_logits(job, row, k, n, shift, buffer), n, <Py_ssize_t>target - k, low, magic, sums, maxes)
     width = LANES // 2
     while width > 0:
-        for l in range(width):
-            sums[l] += sums[l + width]
-            maxes[l] = larger(maxes[l + width], maxes[l])
+        for lane in range(width):
+            sums[lane] += sums[lane + width]
+            maxes[lane] = larger(maxes[lane + width], maxes[lane])
         width //= 2
     part.sum_exp = sums[0]
     part.row_max = maxes[0]
@@ -141,7 +141,8 @@ cdef void fold_part(RowPart *total, double *lost, const RowPart *part) noexcept 
     total.sum_exp = sum_exp
 
 
-cdef double fold_row(const Job *job, const char *row, const RowPart *parts, real *buffer, RowPoint *point) noexcept nogil:
+cdef double fold_row(const Job *job, const char *row, const RowPart *parts, real *buffer,
+                     RowPoint *point) noexcept nogil:
     """The nll of a row, and its point, from its parts or, without any, from its logits."""
     cdef Py_ssize_t n_blocks = (job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK, b
     cdef RowPart total, part
@@ -169,10 +170,10 @@ cdef double fold_row(const Job *job, const char *row, const RowPart *parts, real
 cdef void grad_groups(const real *x, Py_ssize_t n_groups, real low, real magic, real scale, real *grad) noexcept nogil:
     # x and grad may be the same memory: a group is read whole before it is written.
     cdef real values[LANES]
-    cdef Py_ssize_t g, l
+    cdef Py_ssize_t g, lane
     for g in range(n_groups):
-        for l in range(LANES):
-            values[l] = exp_over(at_least(x[g * LANES + l], low), magic) * scale
+        for lane in range(LANES):
+            values[lane] = exp_over(at_least(x[g * LANES + lane], low), magic) * scale
         memcpy(grad + g * LANES, values, sizeof(values))
 
 
@@ -242,7 +243,8 @@ cdef void row_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, real *buff
 
 # One row shared among threads: its parts, then (finish_row, on one thread) their fold, then its gradient by columns.
 
-cdef void one_part(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, real *buffer, RowPart *part) noexcept nogil:
+cdef void one_part(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, real *buffer,
+                   RowPart *part) noexcept nogil:
     cdef int64_t target
     part.sum_exp, part.exponent, part.row_max = 0, -REFERENCE_LIMIT, -INFINITY
     load_indices(job, sample, 1, &target)

@@ -98,7 +98,8 @@ cdef const real *load_run(const char *source, Py_ssize_t n, Py_ssize_t stride_by
     return buffer
 
 
-cdef void store_run(const real *values, Py_ssize_t n, char *target, Py_ssize_t stride_bytes, bint stream) noexcept nogil:
+cdef void store_run(const real *values, Py_ssize_t n, char *target, Py_ssize_t stride_bytes,
+                    bint stream) noexcept nogil:
     cdef Py_ssize_t k
     if stride_bytes == sizeof(real):
         if stream:

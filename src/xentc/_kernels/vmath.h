@@ -99,6 +99,12 @@ static inline double larger_f64(double x, double best) { return x > best ? x : b
 static inline float at_least_f32(float x, float low) { return x < low ? low : x; }
 static inline double at_least_f64(double x, double low) { return x < low ? low : x; }
 
+/* A choice by mask, all ones or none. Chains of ?: are threaded into branches by gcc, and then no longer vectorise. */
+static inline int64_t mask_of(int condition) { return -(int64_t)condition; }
+static inline double select_f64(int64_t mask, double yes, double no) {
+    return from_bits_f64((uint64_t)((bits_f64(yes) & mask) | (bits_f64(no) & ~mask)));
+}
+
 /* 2^n for an integral n as a double, |n| <= 1000; nan gives some finite number. */
 static inline double pow2_f64(double n) {
     return from_bits_f64((uint64_t)(bits_f64(n + MAGIC_F64) + 1023) << 52);
