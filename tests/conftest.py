@@ -67,6 +67,7 @@ def torch() -> Any:
         problem = "torch is not installed"
     else:
         if torch.__version__.startswith(TORCH_VERSION + "."):
+            torch.set_num_threads(1)  # the cases are small
             return torch
         problem = f"torch is {torch.__version__}, not {TORCH_VERSION}"
     if os.environ.get("XENTC_REQUIRE_TORCH") == "1":

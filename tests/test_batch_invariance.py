@@ -1,0 +1,114 @@
+"""A row's loss and gradient do not depend on the batch around it, on its address, or on how samples are laid out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import strategies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xentc
+
+N_SAMPLES = st.sampled_from([1, 2, 3, 5, 8, 31, 32, 33, 63, 64, 65, 100, 129, 515]) | st.integers(1, 70)
+FEW_CLASSES = st.integers(1, 66)
+MANY_CLASSES = st.sampled_from([65, 66, 100, 127, 128, 129, 1000, 4097, 16385, 33000])
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def rows_of(rng: np.random.Generator, n_samples: int, n_classes: int, dtype: Any, ugly: bool) -> np.ndarray:
+    """Rows of their own scales and offsets. An ugly neighbour is one that a kernel may have to begin again for."""
+    scale = rng.choice([0.01, 1.0, 5.0, 100.0], (n_samples, 1))
+    offset = rng.choice([0.0, 0.0, 50.0, -1e3, 1e4], (n_samples, 1))
+    rows = (rng.normal(size=(n_samples, n_classes)) * scale + offset).astype(dtype)
+    if ugly:
+        largest = np.finfo(dtype).max / 4
+        for value in (np.nan, np.inf, -np.inf, 7e4, -7e4, 1e30, -largest, largest):
+            rows[rng.random(n_samples) < 0.05] = value
+            rows[rng.integers(n_samples), rng.integers(n_classes)] = rng.choice([value, 0.0])
+        rising = rng.random(n_samples) < 0.1
+        rows[rising] = np.linspace(-500, 500, n_classes, dtype=dtype)
+    return rows
+
+
+def bits(
+    input: np.ndarray, target: np.ndarray, weight: np.ndarray, num_threads: int = 1, **options: Any
+) -> list[bytes]:
+    """Each sample's loss and gradient, in C order."""
+    call = {"reduction": "none", "return_grad": True, "weight": weight, "num_threads": num_threads, **options}
+    loss, grad = xentc.cross_entropy(input, target, **call)
+    axis = options.get("axis", 1)
+    grads = np.moveaxis(grad, axis, -1).reshape(-1, input.shape[axis])
+    return [one.tobytes() + row.tobytes() for one, row in zip(loss.reshape(-1), grads, strict=True)]
+
+
+def problem(seed: int, n_samples: int, n_classes: int, dtype: Any, ugly: bool) -> tuple:
+    rng = np.random.default_rng(seed)
+    n_samples = min(n_samples, max(3, 100_000 // n_classes))
+    rows = rows_of(rng, n_samples, n_classes, dtype, ugly)
+    target = rng.integers(0, n_classes, n_samples)
+    target[rng.random(n_samples) < 0.05] = -100
+    weight = rng.choice([0.0, 1.0, 0.3, -1.7], n_classes)
+    return rng, rows, target, weight
+
+
+@settings(max_examples=120)
+@given(SEEDS, N_SAMPLES, FEW_CLASSES | MANY_CLASSES, st.booleans(), st.data())
+def test_contiguous_classes(
+    isa: str, dtype: np.dtype, seed: int, n_samples: int, n_classes: int, ugly: bool, data: st.DataObject
+) -> None:
+    rng, rows, target, weight = problem(seed, n_samples, n_classes, dtype, ugly)
+    alone = [bits(rows[i : i + 1].copy(), target[i : i + 1], weight)[0] for i in range(len(rows))]
+    num_threads = data.draw(st.integers(1, 3))
+
+    order = rng.integers(0, len(rows), data.draw(st.integers(1, 2 * len(rows))))
+    expected = [alone[i] for i in order]
+    batch, labels = rows[order], target[order]
+    assert bits(batch, labels, weight, num_threads) == expected, "another order"
+
+    offset = data.draw(st.integers(0, 63))
+    assert bits(strategies.at_offset(batch, offset), labels, weight, num_threads) == expected, f"at byte {offset}"
+
+    padding = data.draw(st.integers(0, 70))
+    wide = np.full((len(batch), n_classes + padding + 1), np.nan, dtype)
+    wide[:, padding : padding + n_classes] = batch
+    assert bits(wide[:, padding : padding + n_classes], labels, weight) == expected, f"beside {padding} columns"
+    assert bits(batch[::-1], labels[::-1], weight) == expected[::-1], "backwards"
+    assert bits(batch[::2], labels[::2], weight) == expected[::2], "every other"
+    repeated = np.broadcast_to(batch[:1], (40, n_classes))
+    assert bits(repeated, labels[:1].repeat(40), weight) == expected[:1] * 40, "repeated"
+
+    half = len(batch) // 2
+    pairs, pair_labels = batch[: 2 * half].reshape(2, half, n_classes), labels[: 2 * half].reshape(2, half)
+    assert bits(pairs, pair_labels, weight, axis=-1) == expected[: 2 * half], "in two dimensions"
+    swapped = bits(pairs.swapaxes(0, 1), pair_labels.T, weight, axis=-1)
+    assert swapped == [expected[i] for i in np.arange(2 * half).reshape(2, half).T.flat], "in two, swapped"
+
+
+@settings(max_examples=120)
+@given(SEEDS, N_SAMPLES, FEW_CLASSES | MANY_CLASSES, st.booleans(), st.data())
+def test_strided_classes(
+    isa: str, dtype: np.dtype, seed: int, n_samples: int, n_classes: int, ugly: bool, data: st.DataObject
+) -> None:
+    """Planes: also here every sample is on its own, whatever the plane's width."""
+    _, rows, target, weight = problem(seed, n_samples, n_classes, dtype, ugly)
+    width = len(rows) + 1  # at least 2, so that the classes of one sample alone are no run
+    planes = np.zeros((1, n_classes, width), dtype)
+    planes[0, :, : len(rows)] = rows.T
+    labels = np.append(target, -100)[None]
+    expected = [bits(planes[:, :, i : i + 1], labels[:, i : i + 1], weight)[0] for i in range(width)]
+    num_threads = data.draw(st.integers(1, 3))
+    assert bits(planes, labels, weight, num_threads) == expected, "a plane"
+
+    offset = data.draw(st.integers(0, 63))
+    assert bits(strategies.at_offset(planes, offset), labels, weight) == expected, f"at byte {offset}"
+    begin = data.draw(st.integers(0, width - 1))
+    assert bits(planes[:, :, begin:], labels[:, begin:], weight) == expected[begin:], f"from {begin} on"
+    assert bits(planes[:, :, ::-1], labels[:, ::-1], weight) == expected[::-1], "backwards"
+    assert bits(planes[:, :, ::2], labels[:, ::2], weight) == expected[::2], "every other"
+    several = np.concatenate([planes, planes[:, :, ::-1]])
+    assert bits(several, np.concatenate([labels, labels[:, ::-1]]), weight) == expected + expected[::-1], "two planes"
+    images = np.ascontiguousarray(planes[:, :, : width // 2 * 2]).reshape(1, n_classes, 2, width // 2)
+    image_labels = labels[:, : width // 2 * 2].reshape(1, 2, width // 2)
+    assert bits(images, image_labels, weight) == expected[: width // 2 * 2], "an image"
