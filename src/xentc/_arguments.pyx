@@ -6,7 +6,7 @@ b) An error names its argument first, then what was got, then what was expected.
 """
 
 cimport numpy as cnp
-from libc.math cimport NAN
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t
 
 import operator
@@ -14,8 +14,8 @@ import warnings
 
 import numpy as np
 
-from xentc._arrays cimport (check_overlap, check_result, index_code, logits_array, real_array, real_scalar, same_shape,
-                            shape_text, target_array)
+from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, logits_array, real_array, real_scalar,
+                            same_shape, shape_text, target_array)
 from xentc._engine cimport check_targets, run_cross_entropy
 from xentc._kernels.api cimport *
 
@@ -47,7 +47,7 @@ cdef int class_axis_of(cnp.ndarray logits, object axis) except -1:
 
 
 cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray target) except -1:
-    """The input's shape without its class axis, and nothing else."""
+    """Indices: the input's shape without its class axis, and nothing else."""
     cdef int ndim = cnp.PyArray_NDIM(logits), i, j = 0
     cdef bint fits = cnp.PyArray_NDIM(target) == ndim - 1
     if fits:
@@ -95,130 +95,188 @@ cdef int64_t ignore_index_of(object value) except? -1:
     return number
 
 
-cdef void describe(Operand *operand, cnp.ndarray array, int code) noexcept:
-    operand.data = NULL if array is None else <char *>cnp.PyArray_DATA(array)
-    operand.code = code
+cdef double option(object value, str name, double low, double high, bint open_ends, str expected) except? -1:
+    """A finite number in a range, its ends included or not."""
+    cdef double number = real_scalar(value, name)
+    if open_ends and low < number < high or not open_ends and low <= number <= high and number != INFINITY:
+        return number
+    raise ValueError(f"{name}: got {number}, expected {expected}")
 
 
-cdef void lay_out(Job *job, cnp.ndarray logits, int class_axis, cnp.ndarray target, cnp.ndarray loss_out,
-                  cnp.ndarray grad_out, cnp.ndarray grad_output) noexcept:
-    """Lengths and strides of the sample axes, the outermost first; neighbours on one stride are merged."""
-    cdef int ndim = cnp.PyArray_NDIM(logits), i, j = 0, n = 0
+cdef int set_options(Job *job, object label_smoothing, object softcap, object temperature,
+                     object lse_square_scale) except -1:
+    cdef double smoothing
+    smoothing = option(label_smoothing, "label_smoothing", 0, 1, False, "0 to 1")
+    job.temperature = option(temperature, "temperature", 0, INFINITY, True, "a finite number above 0")
+    job.lse_square_scale = option(lse_square_scale, "lse_square_scale", 0, INFINITY, False,
+                                  "a finite number, 0 or above")
+    job.softcap = 0 if softcap is None else option(softcap, "softcap", 0, INFINITY, True, "a finite number above 0")
+    job.keep = 1 - smoothing
+    job.share = smoothing / job.n_classes if job.n_classes else 0.0
+    return 0
+
+
+cdef int set_dtypes(Job *job, cnp.ndarray logits, cnp.ndarray target, bint given) except -1:
+    """What the arithmetic is done in, and (returned) what the loss is. Transformed logits are computed in float64."""
+    cdef int code = dtype_code(logits)
+    cdef bint narrow = code == F32 or code == F16 or code == BF16
+    job.real_code = F32 if narrow else F64
+    if job.softcap != 0 or job.temperature != 1 or (given and dtype_code(target) == F64):
+        job.real_code = F64
+    return F32 if narrow else F64
+
+
+cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
+    job.spread = SPREAD_NONE
+    if given:
+        job.spread = SPREAD_GIVEN
+    elif job.share != 0:
+        job.spread = SPREAD_WEIGHT if weighted else SPREAD_EVEN
+
+
+cdef int describe(Operand *operand, cnp.ndarray array, int class_axis) except -1:
+    """Where an operand lies and what it holds; class_axis is -1 where it has none."""
+    operand.data = NULL
+    operand.class_stride_bytes = 0
+    if array is None:
+        return 0
+    operand.data = <char *>cnp.PyArray_DATA(array)
+    operand.code = dtype_code(array)
+    operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
+    if class_axis >= 0:
+        operand.class_stride_bytes = cnp.PyArray_STRIDE(array, class_axis)
+        if cnp.PyArray_DIM(array, class_axis) == 1:     # NumPy leaves the stride of such an axis undefined
+            operand.class_stride_bytes = cnp.PyArray_ITEMSIZE(array)
+    return 0
+
+
+cdef inline Py_ssize_t stride_of(cnp.ndarray array, int axis) noexcept:
+    return 0 if array is None else cnp.PyArray_STRIDE(array, axis)
+
+
+cdef void add_axis(Job *job, Py_ssize_t length) noexcept:
+    """The axis described at position n_axes joins the one before it if both lie on one stride everywhere."""
+    cdef Operand *operands[6]
+    cdef int n = job.n_axes, o
+    cdef bint one_stride = n > 0
+    operands[:] = [&job.input, &job.target, &job.sample_weight, &job.loss_out, &job.grad_out, &job.grad_output]
+    for o in range(6):
+        if n > 0 and operands[o].stride_bytes[n - 1] != operands[o].stride_bytes[n] * length:
+            one_stride = False
+    if not one_stride:
+        job.length[n] = length
+        job.n_axes += 1
+        return
+    job.length[n - 1] *= length
+    for o in range(6):
+        operands[o].stride_bytes[n - 1] = operands[o].stride_bytes[n]
+
+
+cdef void lay_out(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.ndarray target,
+                  cnp.ndarray sample_weight, cnp.ndarray loss_out, cnp.ndarray grad_out,
+                  cnp.ndarray grad_output) noexcept:
+    """Lengths and strides of the sample axes, the outermost first."""
+    cdef int i, j = 0, n
     cdef Py_ssize_t length
-    job.n_samples = 1
-    for i in range(ndim):
+    job.n_samples, job.n_axes = 1, 0
+    job.input.stride_bytes[0] = job.target.stride_bytes[0] = job.sample_weight.stride_bytes[0] = 0
+    job.loss_out.stride_bytes[0] = job.grad_out.stride_bytes[0] = job.grad_output.stride_bytes[0] = 0
+    for i in range(cnp.PyArray_NDIM(logits)):
         if i == class_axis:
             continue
+        n = job.n_axes
         length = cnp.PyArray_DIM(logits, i)
         job.n_samples *= length
-        job.length[n] = length
-        job.input.stride_bytes[n] = cnp.PyArray_STRIDE(logits, i)
-        job.target.stride_bytes[n] = cnp.PyArray_STRIDE(target, j)
-        job.loss_out.stride_bytes[n] = 0 if loss_out is None else cnp.PyArray_STRIDE(loss_out, j)
-        job.grad_out.stride_bytes[n] = 0 if grad_out is None else cnp.PyArray_STRIDE(grad_out, i)
-        job.grad_output.stride_bytes[n] = 0 if grad_output is None else cnp.PyArray_STRIDE(grad_output, j)
+        if length != 1:
+            job.input.stride_bytes[n] = cnp.PyArray_STRIDE(logits, i)
+            job.target.stride_bytes[n] = cnp.PyArray_STRIDE(target, i if given else j)
+            job.sample_weight.stride_bytes[n] = stride_of(sample_weight, j)
+            job.loss_out.stride_bytes[n] = stride_of(loss_out, j)
+            job.grad_out.stride_bytes[n] = stride_of(grad_out, i)
+            job.grad_output.stride_bytes[n] = stride_of(grad_output, j)
+            add_axis(job, length)
         j += 1
-        if length == 1:
-            continue
-        if n > 0 and (
-            merges(&job.input, n, length) and merges(&job.target, n, length) and merges(&job.loss_out, n, length)
-            and merges(&job.grad_out, n, length) and merges(&job.grad_output, n, length)
-        ):
-            merge(&job.input, n)
-            merge(&job.target, n)
-            merge(&job.loss_out, n)
-            merge(&job.grad_out, n)
-            merge(&job.grad_output, n)
-            job.length[n - 1] *= length
-        else:
-            n += 1
-    if n == 0:      # one sample: an axis of length 1, whatever its strides
-        job.length[0] = 1
-        n = 1
-        job.input.stride_bytes[0] = job.target.stride_bytes[0] = job.loss_out.stride_bytes[0] = 0
-        job.grad_out.stride_bytes[0] = job.grad_output.stride_bytes[0] = 0
-    job.n_axes = n
-
-
-cdef inline bint merges(const Operand *operand, int axis, Py_ssize_t length) noexcept:
-    return operand.stride_bytes[axis - 1] == operand.stride_bytes[axis] * length
-
-
-cdef inline void merge(Operand *operand, int axis) noexcept:
-    operand.stride_bytes[axis - 1] = operand.stride_bytes[axis]
+    if job.n_axes == 0:     # one sample
+        job.n_axes, job.length[0] = 1, 1
 
 
 cdef object bad_target(cnp.ndarray target, Py_ssize_t first_bad, Py_ssize_t n_classes):
     position = np.unravel_index(first_bad, (<object>target).shape)
     value = (<object>target)[position]
-    where = "" if not position else f" at position {position[0] if len(position) == 1 else tuple(map(int, position))}"
-    return IndexError(f"target: got class {value}{where}, expected 0 to {n_classes - 1} (there are {n_classes} classes)")
+    where = "" if not position else f" at {position[0] if len(position) == 1 else tuple(map(int, position))}"
+    return IndexError(f"target: got class {value}{where}, expected 0 to {n_classes - 1}: there are {n_classes} classes")
 
 
-cdef object scalar(double value, int real_code):
+cdef object scalar(double value, int loss_code):
     cdef float narrow
-    if real_code == F32:
+    if loss_code == F32:
         narrow = <float>value
         return PyArray_Scalar(&narrow, FLOAT32, None)
     return PyArray_Scalar(&value, FLOAT64, None)
 
 
-cdef Py_ssize_t class_stride(cnp.ndarray array, int class_axis) noexcept:
-    if array is None:
-        return 0
-    if cnp.PyArray_DIM(array, class_axis) == 1:     # NumPy leaves the stride of such an axis undefined
-        return cnp.PyArray_ITEMSIZE(array)
-    return cnp.PyArray_STRIDE(array, class_axis)
+cdef tuple sample_shape(cnp.ndarray logits, int class_axis):
+    shape = (<object>logits).shape
+    return shape[:class_axis] + shape[class_axis + 1:]
 
 
-cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray target, cnp.ndarray logits, int real_code):
+cdef cnp.ndarray samples_array(object value, str name, cnp.ndarray logits, int class_axis):
+    """One real number a sample, where they lie."""
+    cdef cnp.ndarray array = real_array(value, name)
+    shape = sample_shape(logits, class_axis)
+    if (<object>array).shape != shape:
+        raise ValueError(f"{name}: got shape {shape_text(array)}, expected {shape}, one number a sample")
+    return array
+
+
+cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray logits, int class_axis, int loss_code):
     """Where the losses of reduction 'none' go: `out`, or a new array."""
     if how != NONE:
         if out is not None:
             raise ValueError("out: given with a reduction to a scalar, expected only with reduction='none'")
         return None
+    shape = sample_shape(logits, class_axis)
+    dtype = FLOAT32 if loss_code == F32 else FLOAT64
     if out is None:
-        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target),
-                                 cnp.NPY_FLOAT32 if real_code == F32 else cnp.NPY_FLOAT64, 0)
-    check_result(out, "out", (<object>target).shape, FLOAT32 if real_code == F32 else FLOAT64, "the target's")
+        return np.empty(shape, dtype)
+    check_result(out, "out", shape, dtype, "the loss's")
     return out
 
 
 cdef cnp.ndarray grad_result(object grad_out, bint return_grad, cnp.ndarray logits):
     """Where the gradient goes: `grad_out`, or a new array of the input's layout."""
-    if grad_out is None:
-        return PyArray_NewLikeArray(logits, cnp.NPY_KEEPORDER, NULL, 0) if return_grad else None
+    cdef int code = dtype_code(logits)
     if not return_grad:
-        raise ValueError("grad_out: given without return_grad=True")
-    check_result(grad_out, "grad_out", (<object>logits).shape, (<object>logits).dtype, "the input's")
+        if grad_out is not None:
+            raise ValueError("grad_out: given without return_grad=True")
+        return None
+    if grad_out is None and code < I8 and cnp.PyArray_ISNOTSWAPPED(logits):
+        return PyArray_NewLikeArray(logits, cnp.NPY_KEEPORDER, NULL, 0)
+    dtype = FLOAT64 if code >= I8 else (<object>logits).dtype.newbyteorder("=")
+    if grad_out is None:
+        return np.empty_like(logits, dtype=dtype, subok=False)
+    check_result(grad_out, "grad_out", (<object>logits).shape, dtype, "the input's")
     return grad_out
 
 
-cdef int check_written(cnp.ndarray loss_array, cnp.ndarray grad_array, object out, object grad_out, cnp.ndarray logits,
-                       cnp.ndarray target, cnp.ndarray weight, cnp.ndarray grad_output) except -1:
+cdef int check_written(object written, str name, tuple read, tuple names) except -1:
     """What the caller gave to be written to shares no memory with what is read, but the gradient may be the input."""
-    for array, name, given in ((loss_array, "out", out), (grad_array, "grad_out", grad_out)):
-        if given is None:
-            continue
-        check_overlap(array, name, logits, "input", name == "grad_out")
-        check_overlap(array, name, target, "target", False)
-        if weight is not None:
-            check_overlap(array, name, weight, "weight", False)
-        if grad_output is not None:
-            check_overlap(array, name, grad_output, "grad_output", False)
-    if out is not None and grad_out is not None:
-        check_overlap(grad_array, "grad_out", loss_array, "out", False)
+    if written is None:
+        return 0
+    for array, read_name in zip(read, names):
+        if array is not None:
+            check_overlap(written, name, array, read_name, name == "grad_out" and read_name == "input")
     return 0
 
 
-cdef object compute(Job *job, Totals *totals, int how, cnp.ndarray target, cnp.ndarray loss_array,
-                    object num_threads):
-    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' the losses lie in loss_out."""
-    check_targets(job, totals, num_threads)
+cdef object compute(Job *job, int how, int loss_code, cnp.ndarray target, cnp.ndarray loss_array, object num_threads):
+    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' losses lie in loss_out."""
+    cdef Totals totals
+    check_targets(job, &totals, num_threads)
     if totals.first_bad >= 0:
         raise bad_target(target, totals.first_bad, job.n_classes)
     cdef double weight = totals.weight
-    cdef bint any_coefficient = totals.n_nonzero > 0
+    cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
     if how == MEAN:
         job.grad_scale = job.grad_scale / weight if any_coefficient else 0.0
     if job.n_classes == 0 or job.n_samples == 0:    # nothing to compute: every sample there is is ignored
@@ -226,23 +284,10 @@ cdef object compute(Job *job, Totals *totals, int how, cnp.ndarray target, cnp.n
         if loss_array is not None:
             loss_array[...] = 0
     else:
-        run_cross_entropy(job, totals, num_threads)
+        run_cross_entropy(job, &totals, num_threads)
     if how == MEAN:
-        return scalar(totals.loss / weight if any_coefficient else NAN, job.real_code)
-    return scalar(totals.loss, job.real_code) if how == SUM else None
-
-
-cdef int refuse_unready(object label_smoothing, object sample_weight, object softcap, object temperature,
-                        object lse_square_scale) except -1:
-    """Options that are still to come are refused by name, never ignored."""
-    for name, given in (
-        ("label_smoothing", label_smoothing != 0.0), ("sample_weight", sample_weight is not None),
-        ("softcap", softcap is not None), ("temperature", temperature != 1.0),
-        ("lse_square_scale", lse_square_scale != 0.0),
-    ):
-        if given:
-            raise NotImplementedError(f"{name}: not supported yet")
-    return 0
+        return scalar(totals.loss / weight if any_coefficient else NAN, loss_code)
+    return scalar(totals.loss, loss_code) if how == SUM else None
 
 
 def cross_entropy(object input, object target, object weight, object size_average, object ignore_index, object reduce,
@@ -250,49 +295,58 @@ def cross_entropy(object input, object target, object weight, object size_averag
                   object temperature, object lse_square_scale, bint return_grad, object grad_output, object out,
                   object grad_out, object num_threads):
     """xentc.cross_entropy, every argument by position; see functional.py."""
-    cdef cnp.ndarray logits = logits_array(input), indices, loss_array = None, grad_array = None
-    cdef cnp.ndarray weights = None, upstream = None
-    cdef int class_axis = class_axis_of(logits, axis), how = MEAN
+    cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array
+    cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream = None
+    cdef int class_axis = class_axis_of(logits, axis), how = MEAN, loss_code
+    cdef bint given
     cdef Job job
-    cdef Totals totals
     if reduction != "mean" or size_average is not None or reduce is not None:
         how = reduction_of(size_average, reduce, reduction)
-    refuse_unready(label_smoothing, sample_weight, softcap, temperature, lse_square_scale)
-    indices = target_array(target, logits)
-    check_target_shape(logits, class_axis, indices)
+    wanted = target_array(target, logits)
+    given = dtype_code(wanted) < I8
     job.n_classes = cnp.PyArray_DIM(logits, class_axis)
-    job.real_code = F32 if cnp.PyArray_TYPE(logits) == cnp.NPY_FLOAT32 else F64
     job.ignore_index = ignore_index_of(ignore_index)
+    if not given:
+        check_target_shape(logits, class_axis, wanted)
+    elif job.ignore_index >= 0:
+        raise ValueError(f"ignore_index: got {job.ignore_index} with probabilities as target, which ignore no class")
+    set_options(&job, label_smoothing, softcap, temperature, lse_square_scale)
+    loss_code = set_dtypes(&job, logits, wanted, given)
     job.weight = NULL
+    job.real_weight = NULL
+    job.weight_total = job.n_classes
     if weight is not None:
-        weights = real_array(weight, "weight")
-        if (<object>weights).shape != (job.n_classes,):
-            raise ValueError(f"weight: got shape {shape_text(weights)}, expected ({job.n_classes},), one a class")
-        job.weight = <const double *>cnp.PyArray_DATA(weights)
+        class_weight = class_array(weight, "weight", job.n_classes)
+        real_weight = class_weight if job.real_code == F64 else (<object>class_weight).astype(FLOAT32)
+        job.weight = <const double *>cnp.PyArray_DATA(class_weight)
+        job.real_weight = <const char *>cnp.PyArray_DATA(real_weight)
+        job.weight_total = (<object>real_weight).sum(dtype=FLOAT64)
+    set_spread(&job, weight is not None, given)
+    if sample_weight is not None:
+        of_samples = samples_array(sample_weight, "sample_weight", logits, class_axis)
     job.grad_scale = 1.0
     if grad_output is not None:
         if not return_grad:
             raise ValueError("grad_output: given without return_grad=True")
         if how == NONE and np.ndim(grad_output) != 0:
-            upstream = real_array(grad_output, "grad_output")
-            if not same_shape(upstream, indices):
-                raise ValueError(
-                    f"grad_output: got shape {shape_text(upstream)}, expected {shape_text(indices)} or a scalar"
-                )
+            upstream = samples_array(grad_output, "grad_output", logits, class_axis)
         else:
             job.grad_scale = real_scalar(grad_output, "grad_output")
-    loss_array = loss_result(out, how, indices, logits, job.real_code)
+    loss_array = loss_result(out, how, logits, class_axis, loss_code)
     grad_array = grad_result(grad_out, return_grad, logits)
-    check_written(loss_array, grad_array, out, grad_out, logits, indices, weights, upstream)
-    describe(&job.input, logits, job.real_code)
-    describe(&job.target, indices, index_code(indices))
-    describe(&job.loss_out, loss_array, job.real_code)
-    describe(&job.grad_out, grad_array, job.real_code)
-    describe(&job.grad_output, upstream, F64)
-    job.input.class_stride_bytes = class_stride(logits, class_axis)
-    job.grad_out.class_stride_bytes = class_stride(grad_array, class_axis)
-    lay_out(&job, logits, class_axis, indices, loss_array, grad_array, upstream)
-    loss = compute(&job, &totals, how, indices, loss_array, num_threads)
+    if out is not None or grad_out is not None:
+        read = (logits, wanted, class_weight, of_samples, upstream)
+        names = ("input", "target", "weight", "sample_weight", "grad_output")
+        check_written(out, "out", read, names)
+        check_written(grad_out, "grad_out", (*read, out), (*names, "out"))
+    describe(&job.input, logits, class_axis)
+    describe(&job.target, wanted, class_axis if given else -1)
+    describe(&job.sample_weight, of_samples, -1)
+    describe(&job.grad_output, upstream, -1)
+    describe(&job.loss_out, loss_array, -1)
+    describe(&job.grad_out, grad_array, class_axis)
+    lay_out(&job, class_axis, given, logits, wanted, of_samples, loss_array, grad_array, upstream)
+    loss = compute(&job, how, loss_code, wanted, loss_array, num_threads)
     if how == NONE:
-        loss = loss_array if cnp.PyArray_NDIM(loss_array) or out is not None else loss_array[()]
-    return (loss, grad_array) if return_grad else loss
+        loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]
+    return (loss, grad_out if grad_out is not None else grad_array) if return_grad else loss

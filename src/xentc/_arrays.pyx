@@ -1,85 +1,24 @@
 """Arrays of others as arrays that kernels read: dtypes, byte order, layout, overlap; and what is said of wrong ones.
 
-Plain arrays of a dtype that the kernels read go straight through the C API: no np.asarray, no memoryview, no
-intermediate object. Everything else is converted first and then takes the same way.
+Plain arrays go straight through the C API: no np.asarray, no memoryview, no intermediate object. Everything else is
+converted first, where that costs no copy of its data, and then takes the same way.
 """
 
 cimport numpy as cnp
 
 import numpy as np
 
-from xentc._kernels.api cimport I8, I16, I32, I64, U8, U16, U32, U64
+from xentc._kernels.api cimport BF16, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64
 
 cnp.import_array()
 
 
-cdef object kind_of(object value):
+cdef str kind_of(object value):
     return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-cdef cnp.ndarray plain_array(object value, str name):
-    """Anything that NumPy makes an array of, native and of a base class; the errors of foreign objects become ours."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: got a masked array, expected a plain one: use .filled() or drop the masked entries")
-    if isinstance(value, np.matrix):
-        raise TypeError(f"{name}: got np.matrix, expected an array: use np.asarray(...)")
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise TypeError(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return array
-
-
-cdef cnp.ndarray logits_array(object value):
-    """The input as an array of float32 or float64, not copied if it is one."""
-    cdef cnp.ndarray array
-    cdef int number
-    if cnp.PyArray_CheckExact(value):
-        array = <cnp.ndarray>value
-        number = cnp.PyArray_TYPE(array)
-        if (number == cnp.NPY_FLOAT32 or number == cnp.NPY_FLOAT64) and cnp.PyArray_ISNOTSWAPPED(array):
-            return array
-    array = plain_array(value, "input")
-    if array.dtype == np.float16 or array.dtype.name == "bfloat16":
-        raise NotImplementedError(f"input: {array.dtype} is not supported yet, expected float32 or float64")
-    if array.dtype.kind in "iu":
-        return array.astype(np.float64)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        raise TypeError(f"input: got {kind_of(array)}, expected float32, float64, or integers to be promoted")
-    return array
-
-
-cdef int index_code(cnp.ndarray array) except -1:
-    cdef int size = cnp.PyArray_ITEMSIZE(array)
-    if cnp.PyTypeNum_ISSIGNED(cnp.PyArray_TYPE(array)):
-        return I64 if size == 8 else I32 if size == 4 else I16 if size == 2 else I8
-    return U64 if size == 8 else U32 if size == 4 else U16 if size == 2 else U8
-
-
-cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
-    cdef cnp.ndarray array
-    if cnp.PyArray_CheckExact(value) and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>value):
-        array = <cnp.ndarray>value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        array = integer_target(value)
-    else:
-        array = plain_array(value, "target")
-        if array.size == 0 and not isinstance(value, np.ndarray):
-            array = array.astype(np.int64)      # an empty list says nothing of its dtype
-    if cnp.PyTypeNum_ISINTEGER(cnp.PyArray_TYPE(array)):
-        return array
-    if array.dtype.kind == "f" and same_shape(array, logits):
-        raise NotImplementedError("target: class probabilities are not supported yet, expected class indices")
-    raise TypeError(f"target: got {kind_of(array)}, expected class indices of an integer dtype")
-
-
-cdef cnp.ndarray integer_target(object value):
-    try:
-        return np.asarray(value, dtype=np.int64 if value < 2**63 else np.uint64)
-    except OverflowError:
-        raise IndexError(f"target: got class {value}, which no array of integers holds") from None
+cdef str shape_text(cnp.ndarray array):
+    return str((<object>array).shape)
 
 
 cdef bint same_shape(cnp.ndarray a, cnp.ndarray b):
@@ -92,30 +31,141 @@ cdef bint same_shape(cnp.ndarray a, cnp.ndarray b):
     return True
 
 
-cdef str shape_text(cnp.ndarray array):
-    return str((<object>array).shape)
+cdef int dtype_code(cnp.ndarray array) except -2:
+    """The code of a real dtype that the kernels read, else -1. A bool is none: few places take it."""
+    cdef int number = cnp.PyArray_TYPE(array), size
+    if number == cnp.NPY_FLOAT32:
+        return F32
+    if number == cnp.NPY_FLOAT64:
+        return F64
+    if number == cnp.NPY_FLOAT16:
+        return F16
+    if cnp.PyTypeNum_ISINTEGER(number):
+        size = cnp.PyArray_ITEMSIZE(array)
+        if cnp.PyTypeNum_ISSIGNED(number):
+            return I64 if size == 8 else I32 if size == 4 else I16 if size == 2 else I8
+        return U64 if size == 8 else U32 if size == 4 else U16 if size == 2 else U8
+    # ml_dtypes' type, known by its name so that the package need not be there.
+    if cnp.PyTypeNum_ISUSERDEF(number) and (<object>array).dtype.name == "bfloat16":
+        return BF16
+    return -1
+
+
+cdef cnp.ndarray as_array(object value, str name):
+    """Anything that NumPy makes an array of without a copy of a tensor elsewhere; foreign errors become ours."""
+    if cnp.PyArray_CheckExact(value):
+        return <cnp.ndarray>value
+    refuse_unsuitable(value, name)
+    if isinstance(value, np.ndarray):
+        return np.asarray(value)
+    try:
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
+    except (TypeError, RuntimeError, BufferError, OverflowError, AttributeError) as error:
+        raise TypeError(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
+
+
+cdef int refuse_unsuitable(object value, str name) except -1:
+    """What np.asarray would take in a way that nobody means."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: got a masked array, expected a plain one: use .filled() or drop the masked entries")
+    if isinstance(value, np.matrix):
+        raise TypeError(f"{name}: got np.matrix, expected an array: use np.asarray(...)")
+    module = type(value).__module__.partition(".")[0]
+    if module == "dask":
+        raise TypeError(f"{name}: got a dask array, which would be loaded whole: use .compute(), or go block by block")
+    if module == "torch":
+        if getattr(value, "requires_grad", False):
+            raise TypeError(f"{name}: got a tensor that requires grad, expected data: use .detach()")
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+            raise TypeError(
+                f"{name}: got a torch.bfloat16 tensor, which NumPy cannot read: use "
+                "tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16), or tensor.float()"
+            )
+    if hasattr(value, "__dlpack_device__") and not isinstance(value, np.ndarray) and value.__dlpack_device__()[0] != 1:
+        raise TypeError(f"{name}: got {type(value).__name__} on another device, expected CPU memory: copy it to the CPU")
+    return 0
+
+
+cdef cnp.ndarray logits_array(object value):
+    """The input: any real dtype but longdouble and bool, read where it lies."""
+    cdef cnp.ndarray array = as_array(value, "input")
+    if dtype_code(array) < 0:
+        raise TypeError(
+            f"input: got {kind_of(array)}, expected float16, bfloat16, float32, float64, or integers to be promoted"
+        )
+    return array
+
+
+cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
+    """The target: integers, or floating-point numbers of the input's shape."""
+    cdef cnp.ndarray array
+    cdef int code
+    if isinstance(value, int) and not isinstance(value, bool):
+        return integer_target(value)
+    array = as_array(value, "target")
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        array = array.astype(np.int64)      # an empty list says nothing of its dtype
+    code = dtype_code(array)
+    if code >= I8 or (code >= 0 and same_shape(array, logits)):
+        return array
+    if code >= 0 and cnp.PyArray_NDIM(array) == cnp.PyArray_NDIM(logits) + 1 and dtype_code(logits) >= I8:
+        raise TypeError("target: got floating-point numbers and input: got integers, are the two swapped?")
+    if code >= 0:
+        raise TypeError(
+            f"target: got {kind_of(array)} of shape {shape_text(array)}, expected class indices of an integer dtype, or "
+            f"probabilities of the input's shape {shape_text(logits)}"
+        )
+    raise TypeError(f"target: got {kind_of(array)}, expected class indices of an integer dtype, or probabilities")
+
+
+cdef cnp.ndarray integer_target(object value):
+    if -(2**63) <= value < 2**64:
+        return np.asarray(value, dtype=np.int64 if value < 2**63 else np.uint64)
+    raise IndexError(f"target: got class {value}, which no array of integers holds")
 
 
 cdef cnp.ndarray real_array(object value, str name):
-    """Any real dtype as contiguous float64: for arrays of one number a class, and no larger ones."""
-    array = plain_array(value, name)
-    if (<object>array).dtype.kind not in "fiub" and (<object>array).dtype.name != "bfloat16":
-        raise TypeError(f"{name}: got {kind_of(array)}, expected real numbers")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    """Any real dtype, bool too, where it lies; longdouble, which kernels do not read, as float64."""
+    cdef cnp.ndarray array = as_array(value, name)
+    if dtype_code(array) >= 0:
+        return array
+    kind = (<object>array).dtype.kind
+    if kind == "b":
+        return (<object>array).view(np.uint8)
+    if kind == "f":
+        return (<object>array).astype(np.float64)
+    raise TypeError(f"{name}: got {kind_of(array)}, expected real numbers")
+
+
+cdef cnp.ndarray class_array(object value, str name, Py_ssize_t n_classes):
+    """One number a class, as contiguous float64."""
+    cdef cnp.ndarray array = np.ascontiguousarray(real_array(value, name), dtype=np.float64)
+    if np.ndim(value) != 1 or cnp.PyArray_DIM(array, 0) != n_classes:
+        raise ValueError(f"{name}: got shape {np.shape(value)}, expected ({n_classes},), one a class")
+    return array
 
 
 cdef double real_scalar(object value, str name) except? -1:
     if isinstance(value, float):
         return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{name}: got an integer that no float64 holds") from None
     array = real_array(value, name)
-    if (<object>array).size != 1 or np.ndim(value) != 0:
-        raise ValueError(f"{name}: got shape {np.shape(value)}, expected a scalar")
-    return float((<object>array).item())
+    if cnp.PyArray_NDIM(array) != 0:
+        raise ValueError(f"{name}: got shape {shape_text(array)}, expected a scalar")
+    return float((<object>array)[()])
 
 
 cdef int check_result(object array, str name, tuple shape, object dtype, str need) except -1:
     """`out` or `grad_out`: an array that can be written to as it is."""
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(f"{name}: got {type(array).__name__}, expected an array of {dtype}")
     if array.dtype != dtype or not array.dtype.isnative:
         raise TypeError(f"{name}: got {kind_of(array)}, expected {dtype} in native byte order")
@@ -125,21 +175,21 @@ cdef int check_result(object array, str name, tuple shape, object dtype, str nee
         raise ValueError(f"{name}: got a read-only array, expected a writable one")
     if not array.flags.aligned:
         raise ValueError(f"{name}: got a misaligned array, expected an aligned one")
-    if array.size > 1 and overlaps_itself(array):
+    if overlaps_itself(array):
         raise ValueError(f"{name}: got strides {array.strides} for shape {shape}, which overlap")
     return 0
 
 
 cdef bint overlaps_itself(object array):
-    """Whether two entries share memory: NumPy's test is exact for the few axes that an array has."""
-    if array.flags.forc:
+    """Whether two entries share memory. Strides that nest never do; others are refused on suspicion."""
+    if array.size <= 1 or array.flags.forc:
         return False
-    steps = sorted((abs(stride), length) for stride, length in zip(array.strides, array.shape) if length > 1)
     extent = array.itemsize
-    for stride, length in steps:
-        if stride < extent:
-            return True
-        extent += stride * (length - 1)
+    for stride, length in sorted((abs(stride), length) for stride, length in zip(array.strides, array.shape)):
+        if length > 1:
+            if stride < extent:
+                return True
+            extent += stride * (length - 1)
     return False
 
 
@@ -149,7 +199,11 @@ cdef int check_overlap(object written, str name, object read, str read_name, bin
         return 0
     if in_place and written.ctypes.data == read.ctypes.data and written.strides == read.strides:
         return 0
-    if np.shares_memory(written, read, max_work=10_000_000) if written.size and read.size else False:
+    try:
+        shared = np.shares_memory(written, read, max_work=1_000_000)
+    except np.exceptions.TooHardError:
+        shared = True
+    if shared:
         expected = "memory of its own" + (" or the input itself" if in_place else "")
         raise ValueError(f"{name}: overlaps {read_name}, expected {expected}")
     return 0

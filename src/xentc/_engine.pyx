@@ -257,6 +257,14 @@ cdef int run_columns(Job *job, Totals *totals, int n_threads) except -1:
     return 0
 
 
+cdef Py_ssize_t item_bytes(int code) noexcept nogil:
+    if code == F64 or code == I64 or code == U64:
+        return 8
+    if code == F32 or code == I32 or code == U32:
+        return 4
+    return 1 if code == I8 or code == U8 else 2
+
+
 cdef Py_ssize_t power_of_two_below(Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t power = 1
     while power * 2 <= n:
@@ -266,9 +274,8 @@ cdef Py_ssize_t power_of_two_below(Py_ssize_t n) noexcept nogil:
 
 cdef bint plan(Job *job) noexcept nogil:
     """Sets the sizes of blocks and tiles, functions of shape and layout alone; says whether the row kernel is used."""
-    cdef Py_ssize_t item = sizeof(float) if job.real_code == F32 else sizeof(double)
     cdef Py_ssize_t classes = max(job.n_classes, <Py_ssize_t>1), lanes = table.tile_lanes
-    cdef bint contiguous = job.input.class_stride_bytes == item
+    cdef bint contiguous = job.input.class_stride_bytes == item_bytes(job.input.code)
     if contiguous and job.n_classes > LANE_CLASSES:
         job.block_samples = max(BLOCK_LOGITS // classes, <Py_ssize_t>1)
         return True
@@ -282,15 +289,16 @@ cdef bint plan(Job *job) noexcept nogil:
 
 cdef int check_targets(Job *job, Totals *totals, object num_threads) except -1:
     """Counts and weighs the targets; totals.first_bad is the first sample whose target is out of range."""
+    cdef block_fn check = table.weigh_samples if job.spread == SPREAD_GIVEN else table.check_target
     job.block_samples = BLOCK_LOGITS
-    return run_samples(table.check_target, job, 0, 1, totals, num_threads)
+    return run_samples(check, job, 0, 1, totals, num_threads)
 
 
 cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1:
-    cdef Py_ssize_t item = sizeof(float) if job.real_code == F32 else sizeof(double), n_column_blocks
+    cdef Py_ssize_t n_column_blocks
     cdef int n_threads
     job.stream_grad = (job.grad_out.data != NULL and job.grad_out.data != job.input.data
-                       and job.n_samples * job.n_classes * item > STREAM_BYTES)
+                       and job.n_samples * job.n_classes * item_bytes(job.grad_out.code) > STREAM_BYTES)
     if not plan(job):
         return run_samples(table.lane[job.real_code], job, table.lane_scratch(job), job.n_classes, totals, num_threads)
     n_column_blocks = (job.n_classes + table.column_block - 1) // table.column_block

@@ -1,4 +1,4 @@
-# The pass over the targets alone, before anything is computed: are they in range, and what do they weigh.
+# The pass over the targets alone, before anything is computed: are they in range, and what does the mean divide by.
 
 cdef enum:
     CHECK_TILE = 512
@@ -20,7 +20,7 @@ cdef void weigh(const Job *job, const int64_t *indices, Py_ssize_t sample, Py_ss
     cdef double weight
     for i in range(n):
         if indices[i] != job.ignore_index:
-            weight = coefficient(job, sample + i, indices[i])
+            weight = product(sample_weight(job, sample + i), 1.0 if job.weight == NULL else job.weight[indices[i]])
             totals.weight += weight
             totals.n_nonzero += weight != 0.0
 
@@ -39,9 +39,20 @@ cdef void check_target(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *s
                 if indices[i] != job.ignore_index and not 0 <= indices[i] < job.n_classes:
                     totals.first_bad = begin + i
                     return
-        if job.weight == NULL:
+        if job.weight == NULL and job.sample_weight.data == NULL:
             totals.weight += <double>n_valid
             totals.n_nonzero += n_valid
         else:
             weigh(job, indices, begin, n, totals)
         begin += n
+
+
+cdef void weigh_samples(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    """The same where targets are probabilities: only the samples' own weights count."""
+    cdef Py_ssize_t sample
+    cdef double weight
+    totals.n_valid += end - begin
+    for sample in range(begin, end):
+        weight = sample_weight(job, sample)
+        totals.weight += weight
+        totals.n_nonzero += weight != 0.0

@@ -2,8 +2,8 @@
 # Included by one four-line .pyx an ISA, which differs only in the flags that setup.py compiles it with.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport fabs, rint, INFINITY, NAN
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.math cimport exp, fabs, log, rint, INFINITY, NAN
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memset
 from xentc._kernels.api cimport *
@@ -11,6 +11,8 @@ from xentc._kernels.api cimport *
 cdef extern from "vmath.h" nogil:
     const double LOG2E
     const double LN2
+    const double LN2_HI_F64
+    const double LN2_LO_F64
     const double MAGIC_F32
     const double MAGIC_F64
     float exp_over_f32(float x, float magic)
@@ -20,11 +22,29 @@ cdef extern from "vmath.h" nogil:
     float at_least_f32(float x, float low)
     double at_least_f64(double x, double low)
     double pow2_f64(double n)
+    float madd_f32(float a, float b, float c)
+    double madd_f64(double a, double b, double c)
+    float times_f32(float coefficient, float x)
+    double times_f64(double coefficient, double x)
+    float from_bits_f32(uint32_t bits)
+    double from_bits_f64(uint64_t bits)
+    const bint BIG_ENDIAN_HOST
+
+cdef extern from "half.h" nogil:
+    float widen_f16(uint16_t half)
+    float widen_bf16(uint16_t half)
+    uint16_t narrow_f16(float x)
+    uint16_t narrow_bf16(float x)
+
+cdef extern from "softcap.h" nogil:
+    double softcap_f64(double x, double cap)
+    double softcap_slope_f64(double x, double cap)
 
 cdef extern from "point.h" nogil:
     ctypedef struct SoftmaxPoint:
         double nll
         double rest_share
+        double own_share
         double exponent
         double inverse
     SoftmaxPoint softmax_point(double sum_exp, double exponent, double x)
@@ -40,59 +60,60 @@ ctypedef fused real:
     float
     double
 
-include "tile.pxi"
+include "real.pxi"
+include "storage.pxi"
+include "sample.pxi"
 include "check.pxi"
 include "row.pxi"
+include "row_grad.pxi"
 include "lane.pxi"
-include "lane_grad.pxi"
+include "lane_finish.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
-    return 2 * CHUNK * (sizeof(float) if job.real_code == F32 else sizeof(double))
+    return ROW_BUFFERS * CHUNK * (sizeof(float) if job.real_code == F32 else sizeof(double))
 
 
-cdef void row_block_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
-                        Totals *totals) noexcept nogil:
-    row_block(job, begin, end, <float *>scratch, totals)
-
-
-cdef void row_block_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
-                        Totals *totals) noexcept nogil:
-    row_block(job, begin, end, <double *>scratch, totals)
+cdef void row_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_block(job, begin, end, scratch, totals, <float>0)
 
 
 cdef void row_part_f32(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
                        RowPart *part) noexcept nogil:
-    one_part(job, sample, block, <float *>scratch, part)
-
-
-cdef void row_part_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
-                       RowPart *part) noexcept nogil:
-    one_part(job, sample, block, <double *>scratch, part)
+    one_part(job, sample, block, scratch, part, <float>0)
 
 
 cdef void row_fold_f32(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals,
                        RowPoint *point) noexcept nogil:
-    finish_row(job, sample, parts, <float *>scratch, totals, point)
-
-
-cdef void row_fold_f64(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals,
-                       RowPoint *point) noexcept nogil:
-    finish_row(job, sample, parts, <double *>scratch, totals, point)
+    finish_row(job, sample, parts, scratch, totals, point, <float>0)
 
 
 cdef void row_grad_f32(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
                        const RowPoint *point) noexcept nogil:
-    one_grad(job, sample, block, <float *>scratch, point)
-
-
-cdef void row_grad_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
-                       const RowPoint *point) noexcept nogil:
-    one_grad(job, sample, block, <double *>scratch, point)
+    one_grad(job, sample, block, scratch, point, <float>0)
 
 
 cdef void lane_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
     lane_block(job, begin, end, scratch, totals, <float>0)
+
+
+cdef void row_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_block(job, begin, end, scratch, totals, <double>0)
+
+
+cdef void row_part_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                       RowPart *part) noexcept nogil:
+    one_part(job, sample, block, scratch, part, <double>0)
+
+
+cdef void row_fold_f64(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals,
+                       RowPoint *point) noexcept nogil:
+    finish_row(job, sample, parts, scratch, totals, point, <double>0)
+
+
+cdef void row_grad_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                       const RowPoint *point) noexcept nogil:
+    one_grad(job, sample, block, scratch, point, <double>0)
 
 
 cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
@@ -100,8 +121,8 @@ cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
 
 
 cdef KernelTable TABLE
-TABLE.check_target = check_target
-TABLE.row[F32], TABLE.row[F64] = row_block_f32, row_block_f64
+TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
+TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
 TABLE.row_part[F32], TABLE.row_part[F64] = row_part_f32, row_part_f64
 TABLE.row_fold[F32], TABLE.row_fold[F64] = row_fold_f32, row_fold_f64
 TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64

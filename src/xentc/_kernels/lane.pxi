@@ -4,20 +4,33 @@
 #    buffer (which is also where few contiguous classes are transposed). A small tile is loaded once and kept.
 # b) A lane never looks at its neighbours: the reference of a sample, and whether its sum is done again, depend on its
 #    own logits alone, so that a sample has the same bits in any tile.
-# c) As in row.pxi, the reference is a power of two, the target is left out of the sum, and float sums are folded
-#    into double ones, here every CLASS_GROUP classes.
+# c) As in row.pxi, the reference is a power of two, one class is left out of the sum, a spread target rides along, and
+#    float sums are folded into double ones, here every CLASS_GROUP classes.
 
 cdef enum:
     LANE_WIDTH = 16
     CLASS_GROUP = 8
     REFERENCE_CLASSES = 4       # classes that a sample's reference is taken from
     TILE_LOGITS = 8192          # of a buffer
-    TILE_COLUMNS = 7            # per-sample numbers of type real, in the order below
     EXACT_CLASSES = 1 << 24     # class numbers that a float holds exactly
 
+# A sample's numbers, one column each: those that are compared with logits of type real, the others double.
+cdef enum:
+    MAGIC, LOW, HOLE, HIGHEST, OWN, OWN_MASS, SHIFT, ORIGIN, N_REALS
+cdef enum:
+    SUM, LOST, SPREAD_SUM, SPREAD_MASS, WEIGHT, REST_SHARE, OWN_SHARE, EXPONENT, N_DOUBLES
 
-# A tile and its state. One number a sample in each column: (reals) magic, low, target's class number, largest logit,
-# target's logit, shift, the target's gradient; (doubles) sum, what the sum lost, coefficient, loss.
+# The same columns again, once the sums are done with: doubles, then reals.
+cdef enum:
+    INVERSE = SUM
+    NLL = LOST
+    LOSS = LOST                 # nll times what multiplies it
+cdef enum:
+    SCALE = HIGHEST
+    PUSH = OWN
+    AT_HOLE = OWN_MASS
+
+
 cdef struct Tile:
     Py_ssize_t first            # sample
     Py_ssize_t n                # samples
@@ -26,13 +39,14 @@ cdef struct Tile:
     Py_ssize_t loaded           # the class the buffer begins with, or -1
     bint direct                 # read in place
     bint shifted
+    bint seeking                # the class of the largest logit is looked for
     char *reals
-    double *sums
-    double *losts
-    double *coefficients
-    int64_t *indices
-    char *buffer
-    char *grad_buffer
+    double *doubles
+    int64_t *indices            # the target, or where the largest logit was found; -1: none
+    char *logits
+    char *given
+    char *grad
+    char *narrowed
 
 
 cdef inline Py_ssize_t tile_capacity(const Job *job) noexcept nogil:
@@ -42,78 +56,112 @@ cdef inline Py_ssize_t tile_capacity(const Job *job) noexcept nogil:
 
 cdef size_t lane_scratch(const Job *job) noexcept nogil:
     cdef size_t width = job.tile_samples
-    return width * (2 * tile_capacity(job) * 8 + TILE_COLUMNS * 8 + 4 * 8)
+    return width * 8 * (3 * tile_capacity(job) + N_REALS + N_DOUBLES + 2)
 
 
 cdef void lay_out(const Job *job, char *scratch, Tile *tile) noexcept nogil:
     cdef Py_ssize_t width = job.tile_samples
     tile.capacity = tile_capacity(job)
-    tile.sums = <double *>scratch
-    tile.losts = tile.sums + width
-    tile.coefficients = tile.losts + width
-    tile.indices = <int64_t *>(tile.coefficients + width)
+    tile.doubles = <double *>scratch
+    tile.indices = <int64_t *>(tile.doubles + N_DOUBLES * width)
     tile.reals = <char *>(tile.indices + width)
-    tile.buffer = tile.reals + TILE_COLUMNS * width * 8
-    tile.grad_buffer = tile.buffer + tile.capacity * width * 8
+    tile.narrowed = tile.reals + N_REALS * width * 8
+    tile.logits = tile.narrowed + width * 8
+    tile.given = tile.logits + tile.capacity * width * 8
+    tile.grad = tile.given + tile.capacity * width * 8
+
+
+cdef inline real *column(const Tile *tile, int which, real _) noexcept nogil:
+    return <real *>tile.reals + which * tile.width
+
+
+cdef inline double *double_column(const Tile *tile, int which) noexcept nogil:
+    return tile.doubles + which * tile.width
 
 
 cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, real _) noexcept nogil:
     """The samples of the next tile: one run, in whole lanes if it can be read in place."""
     cdef const char *source = sample_pointer(job, &job.input, begin)
+    cdef Py_ssize_t i
     tile.first = begin
     tile.n = min(run_length(job, begin, end), job.tile_samples)
-    tile.direct = (tile.n >= LANE_WIDTH and is_dense(source, job.input.stride_bytes[job.n_axes - 1], _)
-                   and job.input.class_stride_bytes % <Py_ssize_t>sizeof(real) == 0)
+    tile.direct = (tile.n >= LANE_WIDTH and is_real(&job.input, job.input.stride_bytes[job.n_axes - 1], source, _)
+                   and job.input.class_stride_bytes % <Py_ssize_t>sizeof(real) == 0 and not transforms(job, 0))
     if tile.direct:
         tile.n -= tile.n % LANE_WIDTH
     tile.width = (tile.n + LANE_WIDTH - 1) // LANE_WIDTH * LANE_WIDTH
     tile.loaded = -1
     tile.shifted = False
-    load_indices(job, begin, tile.n, tile.indices)
+    tile.seeking = job.spread == SPREAD_GIVEN
+    if tile.seeking:
+        for i in range(tile.n):
+            tile.indices[i] = -1
+    else:
+        load_indices(job, begin, tile.n, tile.indices)
+
+
+cdef void gather(const Operand *operand, const char *source, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t n_samples,
+                 Py_ssize_t width, real *buffer) noexcept nogil:
+    """n classes as [class][sample]; samples beyond n_samples are 0."""
+    cdef Py_ssize_t class_bytes = operand.class_stride_bytes, i, j
+    cdef const real *row
+    if is_real(operand, class_bytes, source, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
+        for i in range(n_samples):
+            row = <const real *>(source + i * stride)
+            for j in range(n):
+                buffer[j * width + i] = row[j]
+    elif llabs(class_bytes) < llabs(stride):
+        for i in range(n_samples):
+            for j in range(n):
+                buffer[j * width + i] = <real>read_number(source + i * stride + j * class_bytes, operand.code,
+                                                          operand.swapped)
+    else:
+        for j in range(n):
+            row = load_run(operand, source + j * class_bytes, n_samples, stride, buffer + j * width)
+            if row != buffer + j * width:
+                memcpy(buffer + j * width, row, n_samples * sizeof(real))
+    for j in range(n):
+        for i in range(n_samples, width):
+            buffer[j * width + i] = 0
 
 
 cdef const real *load_classes(const Job *job, Tile *tile, Py_ssize_t k, Py_ssize_t n, Py_ssize_t *class_stride,
                               real _) noexcept nogil:
-    """n classes from k on as [class][sample], n at most the capacity; samples beyond the tile's are 0."""
+    """n classes from k on as [class][sample], n at most the capacity."""
     cdef const char *source = sample_pointer(job, &job.input, tile.first) + k * job.input.class_stride_bytes
-    cdef Py_ssize_t stride = job.input.stride_bytes[job.n_axes - 1], class_bytes = job.input.class_stride_bytes, i, j
-    cdef real *buffer = <real *>tile.buffer
+    cdef real *buffer = <real *>tile.logits
     if tile.direct:
-        class_stride[0] = class_bytes // <Py_ssize_t>sizeof(real)
+        class_stride[0] = job.input.class_stride_bytes // <Py_ssize_t>sizeof(real)
         return <const real *>source
     class_stride[0] = tile.width
-    if tile.loaded == k:
-        return buffer
-    tile.loaded = k
-    if class_bytes == sizeof(real):
-        for i in range(tile.n):
-            for j in range(n):
-                buffer[j * tile.width + i] = read_real(source + i * stride + j * <Py_ssize_t>sizeof(real), _)
-    elif llabs(class_bytes) < llabs(stride):
-        for i in range(tile.n):
-            for j in range(n):
-                buffer[j * tile.width + i] = read_real(source + i * stride + j * class_bytes, _)
-    else:
-        for j in range(n):
-            for i in range(tile.n):
-                buffer[j * tile.width + i] = read_real(source + i * stride + j * class_bytes, _)
-    for j in range(n):
-        for i in range(tile.n, tile.width):
-            buffer[j * tile.width + i] = 0
+    if tile.loaded != k:
+        tile.loaded = k
+        gather(&job.input, source, job.input.stride_bytes[job.n_axes - 1], n, tile.n, tile.width, buffer)
+        if transforms(job, 0):
+            transform(job, buffer, n * tile.width, 0, buffer)
     return buffer
 
 
+cdef const real *load_probabilities(const Job *job, Tile *tile, Py_ssize_t k, Py_ssize_t n, real _) noexcept nogil:
+    """The same of the given probabilities, with classes tile.width apart."""
+    if job.spread != SPREAD_GIVEN:
+        return NULL
+    gather(&job.target, sample_pointer(job, &job.target, tile.first) + k * job.target.class_stride_bytes,
+           job.target.stride_bytes[job.n_axes - 1], n, tile.n, tile.width, <real *>tile.given)
+    return <const real *>tile.given
+
+
 cdef void set_reference(Tile *tile, Py_ssize_t i, double highest, real _) noexcept nogil:
-    cdef real *reals = <real *>tile.reals
     cdef double exponent = reference_exponent(highest)
-    reals[i] = magic_of(exponent, _)
-    reals[tile.width + i] = lowest_of(exponent, _)
+    column(tile, MAGIC, _)[i] = magic_of(exponent, _)
+    column(tile, LOW, _)[i] = lowest_of(exponent, _)
 
 
-cdef void first_reference(const Job *job, Tile *tile, real _) noexcept nogil:
-    """A reference for each sample from its first classes."""
-    cdef real *magic = <real *>tile.reals
-    cdef real *low = magic + tile.width
+cdef void first_references(const Job *job, Tile *tile, real _) noexcept nogil:
+    """A reference, and an origin, for each sample from its first classes."""
+    cdef real *magic = column(tile, MAGIC, _)
+    cdef real *low = column(tile, LOW, _)
+    cdef real *origin = column(tile, ORIGIN, _)
     cdef real highest[LANE_WIDTH]
     cdef Py_ssize_t n = min(job.n_classes, tile.capacity), stride = 0, v, lane, k
     cdef const real *x = load_classes(job, tile, 0, n, &stride, _)
@@ -128,110 +176,155 @@ cdef void first_reference(const Job *job, Tile *tile, real _) noexcept nogil:
             exponent = reference_exponent(highest[lane])
             magic[v + lane] = magic_of(exponent, _)
             low[v + lane] = lowest_of(exponent, _)
+            origin[v + lane] = highest[lane] if fabs(highest[lane]) < INFINITY else <real>0
 
 
-cdef void reset_sums(Tile *tile, real _) noexcept nogil:
-    cdef real *highest = <real *>tile.reals + 3 * tile.width
-    cdef real *own = <real *>tile.reals + 4 * tile.width
+cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
+    """Before a pass. Without a hole, own stays -inf; a target that is no class (any more) gives nan."""
+    cdef real *highest = column(tile, HIGHEST, _)
+    cdef real *own = column(tile, OWN, _)
+    cdef real none = <real>-INFINITY if job.spread == SPREAD_GIVEN else <real>NAN
     cdef Py_ssize_t i
+    memset(double_column(tile, SUM), 0, 4 * tile.width * sizeof(double))
+    memset(column(tile, OWN_MASS, _), 0, tile.width * sizeof(real))
     for i in range(tile.width):
-        tile.sums[i] = 0
-        tile.losts[i] = 0
         highest[i] = <real>-INFINITY
-        own[i] = <real>NAN
+        own[i] = none
 
 
-cdef void number_targets(Tile *tile, int64_t first_class, real _) noexcept nogil:
-    """Class numbers as real, so that finding the target is one comparison of the same width as the logits."""
-    cdef real *target = <real *>tile.reals + 2 * tile.width
+cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
+    """Class numbers as real, so that finding the hole is one comparison of the same width as the logits."""
+    cdef real *hole = column(tile, HOLE, _)
     cdef Py_ssize_t i
     cdef int64_t number
     for i in range(tile.n):
         number = tile.indices[i] - first_class
-        target[i] = <real>number if 0 <= number < EXACT_CLASSES else <real>-1
+        hole[i] = <real>number if not tile.seeking and 0 <= number < EXACT_CLASSES else <real>-1
     for i in range(tile.n, tile.width):
-        target[i] = -1
+        hole[i] = -1
 
 
-cdef void add_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_class, Tile *tile,
-                      bint shifted) noexcept nogil:
-    """Adds at most CLASS_GROUP classes of every sample of the tile."""
+cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
+                             Py_ssize_t k0, real first_number, real keep, real share, const Tile *tile, bint shifted,
+                             int spread, bint weighted) noexcept nogil:
+    """Adds at most CLASS_GROUP classes, from k0 on, of every sample. Called with the last three as literals."""
     cdef Py_ssize_t width = tile.width, v, lane, k
     cdef real *columns = <real *>tile.reals
+    cdef double *sums = tile.doubles
     cdef real magic[LANE_WIDTH]
     cdef real low[LANE_WIDTH]
-    cdef real target[LANE_WIDTH]
+    cdef real hole[LANE_WIDTH]
     cdef real highest[LANE_WIDTH]
     cdef real own[LANE_WIDTH]
+    cdef real own_mass[LANE_WIDTH]
     cdef real shift[LANE_WIDTH]
+    cdef real origin[LANE_WIDTH]
     cdef real partial[LANE_WIDTH]
-    cdef real value, term, number
-    cdef double before, term64
+    cdef real spread_sum[LANE_WIDTH]
+    cdef real spread_mass[LANE_WIDTH]
+    cdef real value, term, number, mass
+    cdef double before, wide
     for v from 0 <= v < width by LANE_WIDTH:
-        memcpy(magic, columns + v, sizeof(magic))
-        memcpy(low, columns + width + v, sizeof(low))
-        memcpy(target, columns + 2 * width + v, sizeof(target))
-        memcpy(highest, columns + 3 * width + v, sizeof(highest))
-        memcpy(own, columns + 4 * width + v, sizeof(own))
-        memcpy(shift, columns + 5 * width + v, sizeof(shift))
+        memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
+        memcpy(low, columns + LOW * width + v, sizeof(low))
+        memcpy(hole, columns + HOLE * width + v, sizeof(hole))
+        memcpy(highest, columns + HIGHEST * width + v, sizeof(highest))
+        memcpy(own, columns + OWN * width + v, sizeof(own))
+        memcpy(own_mass, columns + OWN_MASS * width + v, sizeof(own_mass))
+        memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
+        memcpy(origin, columns + ORIGIN * width + v, sizeof(origin))
         for lane in range(LANE_WIDTH):
-            partial[lane] = 0
+            partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
         for k in range(n):
-            number = first_class + k
+            number = first_number + k
+            if spread == SPREAD_GIVEN and tile.seeking:
+                for lane in range(LANE_WIDTH):
+                    if v + lane < tile.n and x[k * stride + v + lane] - (shift[lane] if shifted else 0) > highest[lane]:
+                        tile.indices[v + lane] = k0 + k
             for lane in range(LANE_WIDTH):
                 value = x[k * stride + v + lane]
                 if shifted:
                     value = value - shift[lane]
                 highest[lane] = larger(value, highest[lane])
-                own[lane] = value if target[lane] == number else own[lane]
+                own[lane] = value if hole[lane] == number else own[lane]
                 term = exp_over(at_least(value, low[lane]), magic[lane])
-                partial[lane] += <real>0 if target[lane] == number else term
-        memcpy(columns + 3 * width + v, highest, sizeof(highest))
-        memcpy(columns + 4 * width + v, own, sizeof(own))
+                partial[lane] += <real>0 if hole[lane] == number else term
+                if spread != SPREAD_NONE:
+                    mass = madd(given[k * width + v + lane], keep, share) if spread == SPREAD_GIVEN else <real>1
+                    mass = mass * weight[k] if weighted else mass
+                    own_mass[lane] = mass if hole[lane] == number else own_mass[lane]
+                    mass = <real>0 if hole[lane] == number else mass
+                    spread_mass[lane] += mass
+                    spread_sum[lane] += times(mass, origin[lane] - value)
+        memcpy(columns + HIGHEST * width + v, highest, sizeof(highest))
+        memcpy(columns + OWN * width + v, own, sizeof(own))
+        if spread != SPREAD_NONE:
+            memcpy(columns + OWN_MASS * width + v, own_mass, sizeof(own_mass))
         for lane in range(LANE_WIDTH):
-            before = tile.sums[v + lane]
-            term64 = partial[lane]
-            tile.sums[v + lane] = before + term64
+            before = sums[SUM * width + v + lane]
+            wide = partial[lane]
+            sums[SUM * width + v + lane] = before + wide
             if real is double:      # float terms are far coarser than what a double sum of them loses
-                tile.losts[v + lane] += two_sum_lost(before, term64)
+                sums[LOST * width + v + lane] += two_sum_lost(before, wide)
+            if spread != SPREAD_NONE:
+                sums[SPREAD_SUM * width + v + lane] += spread_sum[lane]
+                sums[SPREAD_MASS * width + v + lane] += spread_mass[lane]
+
+
+cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
+                  real number, const Tile *tile) noexcept nogil:
+    cdef real keep = <real>job.keep, share = <real>job.share
+    cdef const real *weight = weights_from(job, k, <real>0)
+    if job.spread == SPREAD_NONE and tile.shifted:
+        add_classes(x, stride, x, x, n, k, number, keep, share, tile, True, SPREAD_NONE, False)
+    elif job.spread == SPREAD_NONE:
+        add_classes(x, stride, x, x, n, k, number, keep, share, tile, False, SPREAD_NONE, False)
+    elif job.spread == SPREAD_EVEN:
+        add_classes(x, stride, x, x, n, k, number, keep, share, tile, True, SPREAD_EVEN, False)
+    elif job.spread == SPREAD_WEIGHT:
+        add_classes(x, stride, x, weight, n, k, number, keep, share, tile, True, SPREAD_EVEN, True)
+    elif weight == NULL:
+        add_classes(x, stride, given, x, n, k, number, keep, share, tile, True, SPREAD_GIVEN, False)
+    else:
+        add_classes(x, stride, given, weight, n, k, number, keep, share, tile, True, SPREAD_GIVEN, True)
 
 
 cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
-    cdef Py_ssize_t k, n, j, m, stride = 0, base = 0
+    """One pass over the logits of a tile."""
+    cdef Py_ssize_t k, n, j, stride = 0, base = 0
     cdef const real *x
-    reset_sums(tile, _)
-    number_targets(tile, 0, _)
+    cdef const real *given
+    reset_sums(job, tile, _)
+    number_holes(tile, 0, _)
     for k from 0 <= k < job.n_classes by tile.capacity:
         if k - base + tile.capacity > EXACT_CLASSES:
             base = k
-            number_targets(tile, base, _)
+            number_holes(tile, base, _)
         n = min(job.n_classes - k, tile.capacity)
         x = load_classes(job, tile, k, n, &stride, _)
+        given = load_probabilities(job, tile, k, n, _)
         for j from 0 <= j < n by CLASS_GROUP:
-            m = min(n - j, <Py_ssize_t>CLASS_GROUP)
-            if tile.shifted:
-                add_classes(x + j * stride, stride, m, <real>(k - base + j), tile, True)
-            else:
-                add_classes(x + j * stride, stride, m, <real>(k - base + j), tile, False)
+            add_any(job, x + j * stride, stride, from_(given, j * tile.width),
+                    min(n - j, <Py_ssize_t>CLASS_GROUP), k + j, <real>(k - base + j), tile)
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
     """Where a logit rose too far above its sample's reference: the right one. Says whether there was any."""
-    cdef real *highest = <real *>tile.reals + 3 * tile.width
-    cdef real *shift = <real *>tile.reals + 5 * tile.width
-    cdef real *magic = <real *>tile.reals
+    cdef real *highest = column(tile, HIGHEST, _)
+    cdef real *shift = column(tile, SHIFT, _)
+    cdef real *magic = column(tile, MAGIC, _)
     cdef Py_ssize_t i
     cdef bint any_wrong = False
     for i in range(tile.width):
         any_wrong |= highest[i] * <real>LOG2E > <real>HEADROOM + <real>exponent_of(magic[i])
         any_wrong |= highest[i] < -<real>LOGIT_LIMIT
-        shift[i] = 0
     if not any_wrong:
         return False
     any_wrong = False
     for i in range(tile.n):
         if needs_shift(highest[i]) and highest[i] != INFINITY:
             shift[i] = highest[i]
+            column(tile, ORIGIN, _)[i] = 0
             set_reference(tile, i, 0, _)
             any_wrong = tile.shifted = True
         elif highest[i] * LOG2E > exponent_of(magic[i]) + HEADROOM and highest[i] != INFINITY:
@@ -240,71 +333,29 @@ cdef bint correct_references(Tile *tile, real _) noexcept nogil:
     return any_wrong
 
 
-cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
-    """Each sample's coefficient: 0 where ignored, nan where the target has changed since it was checked."""
+cdef bint leave_out_confident(const Job *job, Tile *tile, real _) noexcept nogil:
+    """With probabilities: the largest logit of each confident sample becomes its hole. Says whether there is any."""
+    cdef const double *sums = double_column(tile, SUM)
+    cdef const real *highest = column(tile, HIGHEST, _)
     cdef Py_ssize_t i
+    cdef bint any_confident = False
+    if job.spread != SPREAD_GIVEN:
+        return False
+    tile.seeking = False
     for i in range(tile.n):
-        if tile.indices[i] == job.ignore_index:
-            tile.coefficients[i] = 0
-        elif not 0 <= tile.indices[i] < job.n_classes:
-            tile.coefficients[i] = NAN
+        if is_confident(sums[i], exponent_of(column(tile, MAGIC, _)[i]), highest[i]):
+            column(tile, ORIGIN, _)[i] = highest[i]
+            any_confident = True
         else:
-            tile.coefficients[i] = coefficient(job, tile.first + i, tile.indices[i])
-    for i in range(tile.n, tile.width):
-        tile.coefficients[i] = 0
+            tile.indices[i] = -1
+    return any_confident
 
 
-cdef void finish_lanes(double *restrict sums, double *restrict losts, const real *restrict own, real *restrict magic,
-                       real *restrict low, real *restrict rest_share) noexcept nogil:
-    """The points of LANE_WIDTH samples. In: sums, losts, magic, own. Out: losts = nll, sums = inverse, and the rest."""
-    cdef double sum_exp[LANE_WIDTH]
-    cdef double exponent[LANE_WIDTH]
-    cdef double x[LANE_WIDTH]
-    cdef Py_ssize_t lane
-    cdef SoftmaxPoint point
-    for lane in range(LANE_WIDTH):
-        sum_exp[lane] = sums[lane] + losts[lane]
-        exponent[lane] = exponent_of(magic[lane])
-        x[lane] = own[lane]
-    for lane in range(LANE_WIDTH):
-        point = softmax_point(sum_exp[lane], exponent[lane], x[lane])
-        losts[lane] = point.nll
-        sums[lane] = point.inverse
-        sum_exp[lane] = point.rest_share
-        exponent[lane] = point.exponent
-    for lane in range(LANE_WIDTH):
-        magic[lane] = magic_of(exponent[lane], <real>0)
-        low[lane] = lowest_of(exponent[lane], <real>0)
-        rest_share[lane] = <real>sum_exp[lane]
-
-
-cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
-    """Every sample's point from its sum. Losses go to tile.losts, what the gradient needs into the columns."""
-    cdef real *columns = <real *>tile.reals
-    cdef Py_ssize_t width = tile.width, i, lane
-    cdef double total[LANE_WIDTH]
-    cdef double *losses
-    cdef const double *coefficients
-    memset(total, 0, sizeof(total))
-    for i from 0 <= i < width by LANE_WIDTH:
-        losses = tile.losts + i
-        coefficients = tile.coefficients + i
-        finish_lanes(tile.sums + i, losses, columns + 4 * width + i, columns + i, columns + width + i,
-                     columns + 6 * width + i)
-        for lane in range(LANE_WIDTH):
-            losses[lane] = 0.0 if coefficients[lane] == 0.0 else coefficients[lane] * losses[lane]
-            total[lane] += losses[lane]
-    lane = LANE_WIDTH // 2
-    while lane > 0:
-        for i in range(lane):
-            total[i] += total[i + lane]
-        lane //= 2
-    return total[0]
-
-
-cdef void store_losses(const Job *job, const Tile *tile) noexcept nogil:
-    cdef Py_ssize_t i
-    if job.loss_out.data == NULL:
-        return
-    for i in range(tile.n):
-        store_loss(job, tile.first + i, tile.losts[i])
+cdef void sum_samples(const Job *job, Tile *tile, real _) noexcept nogil:
+    memset(column(tile, SHIFT, _), 0, tile.width * sizeof(real))
+    first_references(job, tile, _)
+    sum_tile(job, tile, _)
+    if correct_references(tile, _):
+        sum_tile(job, tile, _)
+    if leave_out_confident(job, tile, _):
+        sum_tile(job, tile, _)

@@ -6,13 +6,14 @@
 
 /* One sample's softmax, from the sum over all classes but the target and the target's own logit:
  *     rest = sum of exp(x_k), k not the target, given as sum_exp 2^exponent;   own = exp(x_target)
- *     nll = log(1 + rest / own)      1 - p(target) = rest / (rest + own)
+ *     nll = log(1 + rest / own)      own_share = p(target) = own / (rest + own)      rest_share = rest / (rest + own)
  * so nothing cancels, however confident the row. p(k) = exp(x_k) 2^-exponent * inverse.
  * Where own lies so far below that rest / own would overflow, nll = log(rest) - x_target instead.
  * A row without a finite logit, or with a nan, gives nan throughout. */
 typedef struct {
     double nll;
     double rest_share;
+    double own_share;
     double exponent;
     double inverse;
 } SoftmaxPoint;
@@ -38,12 +39,13 @@ static inline SoftmaxPoint softmax_point(double sum_exp, double exponent, double
     int64_t small = ~far & mask_of(q < 0.41421356237309503);
     double f = select_f64(small, q, mantissa * select_f64(high, 0.5, 1.0) - 1.0);
     double power = exponent_f64(u) + select_f64(high, 1.0, 0.0) + select_f64(far, exponent, 0.0);
-    double nll = log_tail_f64(f, select_f64(small, 0.0, power), select_f64(small | far, 0.0, lost / sum),
-                              select_f64(far, x, 0.0));
+    double correction = select_f64(small | far, 0.0, lost / sum);
+    double nll = log_tail_f64(f, select_f64(small, 0.0, power), correction, select_f64(far, x, 0.0));
     double total = select_f64(far, sum_exp, own * sum);
     int64_t valid = mask_of(total > 0.0) & mask_of(total < INFINITY_F64);
     point.nll = select_f64(valid, nll, NAN_F64);
     point.rest_share = select_f64(valid, select_f64(far, 1.0, q / sum), NAN_F64);
+    point.own_share = select_f64(valid, select_f64(far, 0.0, 1.0 / sum), NAN_F64);
     point.exponent = select_f64(valid, select_f64(far, exponent, n) + exponent_f64(total), 0.0);
     point.inverse = select_f64(valid, 1.0 / mantissa_f64(total), NAN_F64);
     return point;

@@ -2,129 +2,245 @@
 #
 # a) The reference of a column block is a power of two near the largest of its first logits. Should a later logit lie
 #    far above it, the block is done again: rare, and the block is still in cache.
-# b) The target is left out of the sum (see point.h): the group of logits that holds it is summed from a copy with
-#    -inf in its place. The tail of a row is padded the same way, so that no length has code of its own.
+# b) One class, the hole, is left out of the sum (see point.h): the target, or with probabilities the largest logit of a
+#    confident row. The group of logits that holds it is summed from a copy with -inf in its place. The tail of a row
+#    is padded the same way, so that no length has code of its own.
 # c) float lanes are folded into double ones every GROUPS groups: 32 float lanes alone drift by hundreds of ULP.
 # d) A row is cut into blocks of COLUMN_BLOCK columns, folded in order, whether one thread works through them or many.
+# e) What a spread target needs (label smoothing, probabilities) rides along in the same pass.
 
 cdef enum:
     GROUPS = 16
     COLUMN_BLOCK = 16384
     FIRST_LOOK = 64         # logits that the reference is taken from
+    ROW_BUFFERS = 4         # of CHUNK numbers: logits, probabilities, gradient, and one for what follows it
 
 
-cdef void add_groups(const real *restrict x, Py_ssize_t n_groups, real low, real magic,
-                     double *restrict sums, real *restrict maxes) noexcept nogil:
+# What the lanes have come to.
+cdef struct LaneSums:
+    double sum_exp[LANES]
+    double spread_sum[LANES]
+    double spread_mass[LANES]
+    double highest[LANES]       # numbers of type real
+
+
+# One row as a kernel reads it.
+cdef struct RowView:
+    const char *logits
+    const char *probabilities
+    int64_t hole                # -1: none
+    double shift                # subtracted from every logit; 0 but for huge ones
+    double origin               # see sample.pxi
+    char *buffer
+
+
+cdef inline void add_groups(const real *restrict x, const real *restrict weight, const real *restrict given,
+                            Py_ssize_t n_groups, real low, real magic, real origin, real keep, real share,
+                            int spread, bint weighted, LaneSums *restrict sums) noexcept nogil:
+    # Called with spread and weighted as literals: one body, a loop for each combination.
     cdef real partial[LANES]
     cdef real highest[LANES]
+    cdef real spread_sum[LANES]
+    cdef real spread_mass[LANES]
     cdef Py_ssize_t g = 0, stop, lane, line, n_lines = LANES * sizeof(real) // 64
-    cdef real value
-    for lane in range(LANES):
-        highest[lane] = maxes[lane]
+    cdef real value, mass
+    memcpy(highest, sums.highest, sizeof(highest))
     while g < n_groups:
         stop = min(g + GROUPS, n_groups)
         for lane in range(LANES):
-            partial[lane] = 0
+            partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
         while g < stop:
             for line in range(n_lines):
                 prefetch(<const char *>x + PREFETCH_BYTES + 64 * line)
+                if spread == SPREAD_GIVEN:
+                    prefetch(<const char *>given + PREFETCH_BYTES + 64 * line)
             for lane in range(LANES):
                 value = x[lane]
                 highest[lane] = larger(value, highest[lane])
                 partial[lane] += exp_over(at_least(value, low), magic)
+                if spread != SPREAD_NONE:
+                    mass = madd(given[lane], keep, share) if spread == SPREAD_GIVEN else <real>1
+                    mass = mass * weight[lane] if weighted else mass
+                    spread_mass[lane] += mass
+                    spread_sum[lane] += times(mass, origin - value)
             x += LANES
+            weight += LANES if weighted else 0
+            given += LANES if spread == SPREAD_GIVEN else 0
             g += 1
         for lane in range(LANES):
-            sums[lane] += partial[lane]
-    for lane in range(LANES):
-        maxes[lane] = highest[lane]
+            sums.sum_exp[lane] += partial[lane]
+            if spread != SPREAD_NONE:
+                sums.spread_sum[lane] += spread_sum[lane]
+            if spread == SPREAD_GIVEN:
+                sums.spread_mass[lane] += spread_mass[lane]
+    memcpy(sums.highest, highest, sizeof(highest))
 
 
-cdef void add_padded(const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real magic,
-                     double *sums, real *maxes) noexcept nogil:
-    """One group, at most: its missing logits and its hole are -inf, and add exactly 0."""
+cdef void add_dense(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n_groups,
+                    real low, real magic, real origin, int spread, LaneSums *sums) noexcept nogil:
+    cdef real keep = <real>job.keep, share = <real>job.share
+    if spread == SPREAD_NONE:
+        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, SPREAD_NONE, False, sums)
+    elif spread == SPREAD_EVEN:
+        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, SPREAD_EVEN, False, sums)
+    elif spread == SPREAD_WEIGHT:
+        add_groups(x, weight, x, n_groups, low, magic, origin, keep, share, SPREAD_EVEN, True, sums)
+    elif weight == NULL:
+        add_groups(x, x, given, n_groups, low, magic, origin, keep, share, SPREAD_GIVEN, False, sums)
+    else:
+        add_groups(x, weight, given, n_groups, low, magic, origin, keep, share, SPREAD_GIVEN, True, sums)
+
+
+cdef void add_padded(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n,
+                     Py_ssize_t hole, real low, real magic, real origin, LaneSums *sums) noexcept nogil:
+    """One group, at most: its missing logits and its hole are -inf with a weight of 0, and add exactly 0."""
     cdef real group[LANES]
+    cdef real weights[LANES]
+    cdef real probabilities[LANES]
     cdef Py_ssize_t lane
+    n = min(n, <Py_ssize_t>LANES)
     for lane in range(LANES):
         group[lane] = <real>-INFINITY
-    memcpy(group, x, min(n, <Py_ssize_t>LANES) * sizeof(real))
+    memcpy(group, x, n * sizeof(real))
     if 0 <= hole < LANES:
         group[hole] = <real>-INFINITY
-    add_groups(group, 1, low, magic, sums, maxes)
+    if job.spread == SPREAD_NONE:
+        add_dense(job, group, NULL, NULL, 1, low, magic, origin, SPREAD_NONE, sums)
+        return
+    for lane in range(LANES):
+        probabilities[lane] = 0
+        weights[lane] = 0
+        if lane < n and lane != hole:
+            weights[lane] = 1 if weight == NULL else weight[lane]
+            probabilities[lane] = 0 if given == NULL else given[lane]
+    add_dense(job, group, weights, probabilities, 1, low, magic, origin,
+              SPREAD_GIVEN if job.spread == SPREAD_GIVEN else SPREAD_WEIGHT, sums)
 
 
-cdef void add_run(const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real magic,
-                  double *sums, real *maxes) noexcept nogil:
-    cdef Py_ssize_t n_groups = n // LANES, g = 0
+cdef void add_run(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n, Py_ssize_t hole,
+                  real low, real magic, real origin, LaneSums *sums) noexcept nogil:
+    cdef Py_ssize_t n_groups = n // LANES, g = 0, k
     if 0 <= hole < n_groups * LANES:
         g = hole // LANES
-        add_groups(x, g, low, magic, sums, maxes)
-        add_padded(x + g * LANES, LANES, hole - g * LANES, low, magic, sums, maxes)
+        k = g * LANES
+        add_dense(job, x, weight, given, g, low, magic, origin, job.spread, sums)
+        add_padded(job, x + k, from_(weight, k), from_(given, k), LANES, hole - k,
+                   low, magic, origin, sums)
         g += 1
-    add_groups(x + g * LANES, n_groups - g, low, magic, sums, maxes)
-    if n > n_groups * LANES:
-        add_padded(x + n_groups * LANES, n - n_groups * LANES, hole - n_groups * LANES, low, magic, sums, maxes)
+    k = g * LANES
+    add_dense(job, x + k, from_(weight, k), from_(given, k), n_groups - g,
+              low, magic, origin, job.spread, sums)
+    k = n_groups * LANES
+    if n > k:
+        add_padded(job, x + k, from_(weight, k), from_(given, k), n - k, hole - k,
+                   low, magic, origin, sums)
 
 
-cdef const real *load_logits(const Job *job, const char *row, Py_ssize_t k, Py_ssize_t n, double shift,
-                             real *buffer) noexcept nogil:
-    cdef Py_ssize_t stride = job.input.class_stride_bytes, i
-    cdef const real *x = load_run(row + k * stride, n, stride, buffer)
-    if shift == 0:
+cdef const real *load_logits(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, real _) noexcept nogil:
+    cdef Py_ssize_t stride = job.input.class_stride_bytes
+    cdef real *buffer = <real *>row.buffer
+    cdef const real *x = load_run(&job.input, row.logits + k * stride, n, stride, buffer)
+    if not transforms(job, row.shift):
         return x
-    for i in range(n):
-        buffer[i] = x[i] - <real>shift
+    transform(job, x, n, row.shift, buffer)
     return buffer
 
 
-cdef void sum_block(const Job *job, const char *row, Py_ssize_t begin, Py_ssize_t end, int64_t target, double shift,
-                    real *buffer, RowPart *part) noexcept nogil:
-    """part.sum_exp and part.row_max of columns begin to end, over the reference part.exponent."""
-    cdef double sums[LANES]
-    cdef real maxes[LANES]
-    cdef real low = lowest_of(part.exponent, <real>0), magic = magic_of(part.exponent, <real>0)
-    cdef Py_ssize_t k, lane, n, width
-    for lane in range(LANES):
-        sums[lane] = 0
-        maxes[lane] = <real>-INFINITY
-    for k from begin <= k < end by CHUNK:
-        n = min(end - k, <Py_ssize_t>CHUNK)
-        add_run(load_logits(job, row, k, n, shift, buffer), n, <Py_ssize_t>target - k, low, magic, sums, maxes)
-    width = LANES // 2
+cdef const real *load_given(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, real _) noexcept nogil:
+    cdef Py_ssize_t stride = job.target.class_stride_bytes
+    if job.spread != SPREAD_GIVEN:
+        return NULL
+    return load_run(&job.target, row.probabilities + k * stride, n, stride, <real *>row.buffer + CHUNK)
+
+
+cdef inline const real *weights_from(const Job *job, Py_ssize_t k, real _) noexcept nogil:
+    return from_(<const real *>job.real_weight, k)
+
+
+cdef double fold_lanes(double *lanes) noexcept nogil:
+    cdef Py_ssize_t width = LANES // 2, lane
     while width > 0:
         for lane in range(width):
-            sums[lane] += sums[lane + width]
-            maxes[lane] = larger(maxes[lane + width], maxes[lane])
+            lanes[lane] += lanes[lane + width]
         width //= 2
-    part.sum_exp = sums[0]
-    part.row_max = maxes[0]
+    return lanes[0]
 
 
-cdef void row_part(const Job *job, const char *row, Py_ssize_t column_block, int64_t target, double shift,
-                   real *buffer, RowPart *part) noexcept nogil:
-    cdef Py_ssize_t begin = column_block * COLUMN_BLOCK, k
-    cdef Py_ssize_t end = min(begin + COLUMN_BLOCK, job.n_classes)
-    cdef Py_ssize_t look = min(end - begin, <Py_ssize_t>FIRST_LOOK)
-    cdef const real *first = load_logits(job, row, begin, look, shift, buffer)
+cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, RowPart *part,
+                    real _) noexcept nogil:
+    """The sums of columns begin to end, over the reference part.exponent."""
+    cdef LaneSums sums
+    cdef real low = lowest_of(part.exponent, _), magic = magic_of(part.exponent, _)
+    cdef real *highest = <real *>sums.highest
+    cdef Py_ssize_t k, lane, n
+    memset(&sums, 0, sizeof(sums))
+    for lane in range(LANES):
+        highest[lane] = <real>-INFINITY
+    for k from begin <= k < end by CHUNK:
+        n = min(end - k, <Py_ssize_t>CHUNK)
+        add_run(job, load_logits(job, row, k, n, _), weights_from(job, k, _), load_given(job, row, k, n, _), n,
+                <Py_ssize_t>row.hole - k, low, magic, <real>row.origin, &sums)
+    part.sum_exp = fold_lanes(sums.sum_exp)
+    part.spread_sum = fold_lanes(sums.spread_sum) if job.spread != SPREAD_NONE else 0.0
+    part.spread_mass = fold_lanes(sums.spread_mass) if job.spread == SPREAD_GIVEN else 0.0
+    part.row_max = -INFINITY
+    for lane in range(LANES):
+        part.row_max = max(part.row_max, <double>highest[lane])
+
+
+cdef real first_look(const Job *job, const RowView *row, Py_ssize_t begin, real _) noexcept nogil:
+    cdef Py_ssize_t n = min(job.n_classes - begin, <Py_ssize_t>FIRST_LOOK), k
+    cdef const real *x = load_logits(job, row, begin, n, _)
     cdef real highest = <real>-INFINITY
-    for k in range(look):
-        highest = larger(first[k], highest)
-    part.exponent = reference_exponent(highest)
-    sum_block(job, row, begin, end, target, shift, buffer, part)
+    for k in range(n):
+        highest = larger(x[k], highest)
+    return highest
+
+
+cdef void row_part(const Job *job, const RowView *row, Py_ssize_t column_block, RowPart *part, real _) noexcept nogil:
+    cdef Py_ssize_t begin = column_block * COLUMN_BLOCK
+    cdef Py_ssize_t end = min(begin + COLUMN_BLOCK, job.n_classes)
+    part.exponent = reference_exponent(first_look(job, row, begin, _))
+    sum_block(job, row, begin, end, part, _)
     if part.row_max * LOG2E > part.exponent + HEADROOM and not needs_shift(part.row_max):
         part.exponent = reference_exponent(part.row_max)
-        sum_block(job, row, begin, end, target, shift, buffer, part)
+        sum_block(job, row, begin, end, part, _)
+
+
+cdef void look_at(const Job *job, Py_ssize_t sample, int64_t target, char *buffer, RowView *row, real _) noexcept nogil:
+    """The first view of a row: the target, if it is an index, left out; nothing subtracted."""
+    cdef double own = -INFINITY
+    row.logits = sample_pointer(job, &job.input, sample)
+    row.probabilities = NULL
+    row.hole, row.shift, row.origin, row.buffer = target, 0, 0, buffer
+    if job.spread == SPREAD_GIVEN:
+        row.probabilities = sample_pointer(job, &job.target, sample)
+        row.hole = -1
+    elif target >= 0:
+        own = read_logit(job, row.logits + target * job.input.class_stride_bytes)
+    if job.spread != SPREAD_NONE:
+        row.origin = max(<double>first_look(job, row, 0, _), own)
+        if not -INFINITY < row.origin < INFINITY:
+            row.origin = 0
 
 
 cdef inline void scale_down(double *x, double exponent) noexcept nogil:
     x[0] = x[0] * pow2_f64(exponent) if exponent > -1000 else x[0] * 0.0
 
 
+cdef inline void add_exactly(double *total, double *lost, double term) noexcept nogil:
+    """Neumaier's sum: what an addition rounds away is kept in `lost`."""
+    cdef double before = total[0]
+    total[0] = before + term
+    lost[0] += (before - total[0]) + term if fabs(before) >= fabs(term) else (term - total[0]) + before
+
+
 cdef void fold_part(RowPart *total, double *lost, const RowPart *part) noexcept nogil:
-    """Neumaier's sum over powers of two: scaling is exact, and what an addition rounds away is kept in `lost`."""
-    cdef double term = part.sum_exp, sum_exp
-    if part.row_max > total.row_max:
-        total.row_max = part.row_max
+    """Adds a part's sum over powers of two: scaling is exact."""
+    cdef double term = part.sum_exp
+    total.row_max = max(total.row_max, part.row_max)
+    total.spread_sum += part.spread_sum
+    total.spread_mass += part.spread_mass
     if term == 0:
         return
     if part.exponent > total.exponent:
@@ -133,129 +249,138 @@ cdef void fold_part(RowPart *total, double *lost, const RowPart *part) noexcept 
         total.exponent = part.exponent
     else:
         scale_down(&term, part.exponent - total.exponent)
-    sum_exp = total.sum_exp + term
-    if fabs(total.sum_exp) >= fabs(term):
-        lost[0] += (total.sum_exp - sum_exp) + term
-    else:
-        lost[0] += (term - sum_exp) + total.sum_exp
-    total.sum_exp = sum_exp
+    add_exactly(&total.sum_exp, lost, term)
 
 
-cdef double fold_row(const Job *job, const char *row, const RowPart *parts, real *buffer,
-                     RowPoint *point) noexcept nogil:
-    """The nll of a row, and its point, from its parts or, without any, from its logits."""
+cdef void sum_row(const Job *job, const RowView *row, const RowPart *parts, RowPart *total, real _) noexcept nogil:
+    """All of a row from its parts or, without any, from its logits."""
     cdef Py_ssize_t n_blocks = (job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK, b
-    cdef RowPart total, part
-    cdef SoftmaxPoint softmax
-    cdef double lost, row_max
-    cdef double own = read_real(row + point.target * job.input.class_stride_bytes, <real>0)
-    while True:
-        total.sum_exp, total.exponent, total.row_max, lost = 0, -REFERENCE_LIMIT, -INFINITY, 0
-        for b in range(n_blocks):
-            if parts != NULL:
-                part = parts[b]
-            else:
-                row_part(job, row, b, point.target, point.shift, buffer, &part)
-            fold_part(&total, &lost, &part)
-        row_max = own if own > total.row_max else total.row_max
-        if point.shift != 0 or not needs_shift(row_max) or row_max == INFINITY:
-            break
-        point.shift = row_max
-        parts = NULL
-    softmax = softmax_point(total.sum_exp + lost, total.exponent, own - point.shift)
-    point.rest_share, point.exponent, point.inverse = softmax.rest_share, softmax.exponent, softmax.inverse
-    return softmax.nll
-
-
-cdef void grad_groups(const real *x, Py_ssize_t n_groups, real low, real magic, real scale, real *grad) noexcept nogil:
-    # x and grad may be the same memory: a group is read whole before it is written.
-    cdef real values[LANES]
-    cdef Py_ssize_t g, lane
-    for g in range(n_groups):
-        for lane in range(LANES):
-            values[lane] = exp_over(at_least(x[g * LANES + lane], low), magic) * scale
-        memcpy(grad + g * LANES, values, sizeof(values))
-
-
-cdef void grad_run(const real *x, Py_ssize_t n, real low, real magic, real scale, real *grad) noexcept nogil:
-    cdef real group[LANES]
-    cdef Py_ssize_t whole = n - n % LANES
-    grad_groups(x, whole // LANES, low, magic, scale, grad)
-    if whole < n:
-        memset(group, 0, sizeof(group))
-        memcpy(group, x + whole, (n - whole) * sizeof(real))
-        grad_groups(group, 1, low, magic, scale, group)
-        memcpy(grad + whole, group, (n - whole) * sizeof(real))
-
-
-cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_ssize_t end, const RowPoint *point,
-                        real *buffer) noexcept nogil:
-    cdef const char *row = sample_pointer(job, &job.input, sample)
-    cdef char *grad_row = sample_pointer(job, &job.grad_out, sample)
-    cdef real low = lowest_of(point.exponent, <real>0), magic = magic_of(point.exponent, <real>0)
-    cdef real scale = <real>(point.coefficient * point.inverse)
-    cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k, n
-    cdef real *grad
-    for k from begin <= k < end by CHUNK:
-        n = min(end - k, <Py_ssize_t>CHUNK)
-        grad = <real *>(grad_row + k * stride)
-        if job.stream_grad or not is_dense(<const char *>grad, stride, <real>0):
-            grad = buffer + CHUNK
-        if point.coefficient == 0:
-            memset(grad, 0, n * sizeof(real))
+    cdef double lost = 0
+    cdef RowPart part
+    memset(total, 0, sizeof(RowPart))
+    total.exponent, total.row_max = -REFERENCE_LIMIT, -INFINITY
+    for b in range(n_blocks):
+        if parts != NULL:
+            part = parts[b]
         else:
-            grad_run(load_logits(job, row, k, n, point.shift, buffer), n, low, magic, scale, grad)
-            if k <= point.target < k + n:
-                grad[point.target - k] = <real>(-point.coefficient * point.rest_share)
-        if grad == buffer + CHUNK:
-            store_run(grad, n, grad_row + k * stride, stride, job.stream_grad)
+            row_part(job, row, b, &part, _)
+        fold_part(total, &lost, &part)
+    total.sum_exp += lost
 
 
-cdef void finish_row(const Job *job, Py_ssize_t sample, const RowPart *parts, real *buffer, Totals *totals,
-                     RowPoint *point) noexcept nogil:
+cdef int64_t find_logit(const Job *job, const RowView *row, double wanted, real _) noexcept nogil:
+    cdef Py_ssize_t k, i, n
+    cdef const real *x
+    for k from 0 <= k < job.n_classes by CHUNK:
+        n = min(job.n_classes - k, <Py_ssize_t>CHUNK)
+        x = load_logits(job, row, k, n, _)
+        for i in range(n):
+            if x[i] == wanted:
+                return k + i
+    return -1
+
+
+cdef void set_hole(const Job *job, RowView *row, int64_t hole, Sums *sums, real _) noexcept nogil:
+    """Leaves a class out of the sum, and notes its logit and its mass."""
+    cdef real x = <real>-INFINITY
+    cdef real mass = 1
+    row.hole = hole
+    sums.own, sums.own_mass = -INFINITY, 0
+    if hole < 0:
+        return
+    sums.own = load_logits(job, row, hole, 1, _)[0]
+    if job.spread == SPREAD_GIVEN:
+        mass = madd(load_given(job, row, hole, 1, _)[0], <real>job.keep, <real>job.share)
+    if job.real_weight != NULL:
+        mass = mass * (<const real *>job.real_weight)[hole]
+    if job.spread != SPREAD_NONE:
+        sums.own_mass = mass
+
+
+cdef void sum_sample(const Job *job, RowView *row, const RowPart *parts, RowPart *total, Sums *sums,
+                     real _) noexcept nogil:
+    """The sums of a row, done again where the first view was not the right one (see sample.pxi and real.pxi)."""
+    cdef double row_max
+    set_hole(job, row, row.hole, sums, _)
+    sum_row(job, row, parts, total, _)
+    row_max = max(total.row_max, sums.own)
+    if needs_shift(row_max) and row_max != INFINITY:
+        row.shift = row_max
+        row.origin = 0
+        set_hole(job, row, row.hole, sums, _)
+        sum_row(job, row, NULL, total, _)
+    if job.spread == SPREAD_GIVEN and is_confident(total.sum_exp, total.exponent, total.row_max):
+        row.origin = total.row_max
+        set_hole(job, row, find_logit(job, row, total.row_max, _), sums, _)
+        sum_row(job, row, NULL, total, _)
+    sums.origin, sums.shift = row.origin, row.shift
+    finish_sums(job, total.spread_sum, total.spread_mass, sums)
+
+
+cdef void finish_row(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, Totals *totals,
+                     RowPoint *point, real _) noexcept nogil:
     """Writes the sample's loss, adds it to the totals, and leaves in point what the gradient needs."""
-    cdef double weight, loss = 0
-    load_indices(job, sample, 1, &point.target)
-    point.shift, point.exponent, point.rest_share, point.inverse = 0, 0, NAN, NAN
-    if point.target == job.ignore_index:
-        weight = 0
-    elif not 0 <= point.target < job.n_classes:     # changed since it was checked: nan, never a read out of bounds
-        weight = loss = NAN
-    else:
-        weight = coefficient(job, sample, point.target)
-        if weight != 0:
-            loss = weight * fold_row(job, sample_pointer(job, &job.input, sample), parts, buffer, point)
+    cdef double scale = sample_weight(job, sample), loss = 0
+    cdef RowView row
+    cdef RowPart total
+    cdef Sums sums
+    cdef SoftmaxPoint softmax
+    memset(point, 0, sizeof(RowPoint))
+    point.target = point.hole = -1
+    sums.target_weight = 0
+    if job.spread != SPREAD_GIVEN:
+        load_indices(job, sample, 1, &point.target)
+        if point.target == job.ignore_index:
+            scale = 0
+        elif not 0 <= point.target < job.n_classes:     # changed since it was checked: nan, not a read out of bounds
+            scale = loss = point.inverse = point.pull = NAN
+        else:
+            sums.target_weight = 1.0 if job.weight == NULL else job.weight[point.target]
+            if not has_terms(job, sums.target_weight):
+                scale = 0
+    if scale != 0 and loss == 0:
+        look_at(job, sample, point.target, buffer, &row, _)
+        sum_sample(job, &row, parts, &total, &sums, _)
+        softmax = softmax_point(total.sum_exp, total.exponent, sums.own)
+        loss = scale * sample_loss(job, &sums, &softmax)
+        point.hole, point.shift = row.hole, row.shift
+        point.exponent, point.inverse = softmax.exponent, softmax.inverse
+        set_gradient(job, &sums, &softmax, product(scale, upstream(job, sample)), point)
     totals.loss += loss
     store_loss(job, sample, loss)
-    point.coefficient = grad_coefficient(job, sample, weight)
 
 
-cdef void row_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, real *buffer, Totals *totals) noexcept nogil:
+cdef void row_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buffer, Totals *totals,
+                    real _) noexcept nogil:
     cdef RowPoint point
     cdef Py_ssize_t sample
     for sample in range(begin, end):
-        finish_row(job, sample, NULL, buffer, totals, &point)
+        finish_row(job, sample, NULL, buffer, totals, &point, _)
         if job.grad_out.data != NULL:
-            row_grad_part(job, sample, 0, job.n_classes, &point, buffer)
+            row_grad_part(job, sample, 0, job.n_classes, &point, buffer, _)
     if job.stream_grad:
         stream_fence()
 
 
 # One row shared among threads: its parts, then (finish_row, on one thread) their fold, then its gradient by columns.
 
-cdef void one_part(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, real *buffer,
-                   RowPart *part) noexcept nogil:
-    cdef int64_t target
-    part.sum_exp, part.exponent, part.row_max = 0, -REFERENCE_LIMIT, -INFINITY
-    load_indices(job, sample, 1, &target)
-    if target == job.ignore_index or not 0 <= target < job.n_classes:
-        return
-    row_part(job, sample_pointer(job, &job.input, sample), column_block, target, 0, buffer, part)
+cdef void one_part(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *buffer, RowPart *part,
+                   real _) noexcept nogil:
+    cdef int64_t target = -1
+    cdef RowView row
+    memset(part, 0, sizeof(RowPart))
+    part.exponent, part.row_max = -REFERENCE_LIMIT, -INFINITY
+    if job.spread != SPREAD_GIVEN:
+        load_indices(job, sample, 1, &target)
+        if target == job.ignore_index or not 0 <= target < job.n_classes:
+            return
+    look_at(job, sample, target, buffer, &row, _)
+    row_part(job, &row, column_block, part, _)
 
 
-cdef void one_grad(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, real *buffer,
-                   const RowPoint *point) noexcept nogil:
+cdef void one_grad(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *buffer, const RowPoint *point,
+                   real _) noexcept nogil:
     cdef Py_ssize_t begin = column_block * COLUMN_BLOCK
-    row_grad_part(job, sample, begin, min(begin + COLUMN_BLOCK, job.n_classes), point, buffer)
+    row_grad_part(job, sample, begin, min(begin + COLUMN_BLOCK, job.n_classes), point, buffer, _)
     if job.stream_grad:
         stream_fence()

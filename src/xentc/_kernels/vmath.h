@@ -29,6 +29,12 @@ static inline int64_t bits_f64(double x) { int64_t b; memcpy(&b, &x, sizeof b); 
 static inline float from_bits_f32(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
 static inline double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof x); return x; }
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BIG_ENDIAN_HOST 1
+#else
+#define BIG_ENDIAN_HOST 0
+#endif
+
 #define LOG2E 1.4426950408889634074
 #define LN2 0.69314718055994530942
 #define MAGIC_F32 12582912.0f       /* 1.5 * 2^23 */
@@ -48,7 +54,7 @@ static inline float exp_poly_f32(float r) {
     return madd_f32(p, r, 1.0f);
 }
 
-static inline double exp_poly_f64(double r) {
+static inline double expm1_over_r_f64(double r) {
     double p = 2.511009630403348889e-8;
     p = madd_f64(p, r, 2.7632716110097872761e-7);
     p = madd_f64(p, r, 2.7557242213510690926e-6);
@@ -59,9 +65,10 @@ static inline double exp_poly_f64(double r) {
     p = madd_f64(p, r, 0.041666666666521526949);
     p = madd_f64(p, r, 0.16666666666666674561);
     p = madd_f64(p, r, 0.50000000000000102655);
-    p = madd_f64(p, r, 1.0);
     return madd_f64(p, r, 1.0);
 }
+
+static inline double exp_poly_f64(double r) { return madd_f64(expm1_over_r_f64(r), r, 1.0); }
 
 /* x - n ln 2. Without a fused multiply-add the products must be exact: 7 bits of ln 2 at a time for |n| < 2^17. */
 static inline float reduce_f32(float x, float n) {
@@ -98,6 +105,10 @@ static inline float larger_f32(float x, float best) { return x > best ? x : best
 static inline double larger_f64(double x, double best) { return x > best ? x : best; }
 static inline float at_least_f32(float x, float low) { return x < low ? low : x; }
 static inline double at_least_f64(double x, double low) { return x < low ? low : x; }
+
+/* A coefficient of exactly 0 removes its term: 0 times inf or nan is 0 here. */
+static inline float times_f32(float coefficient, float x) { return coefficient == 0.0f ? 0.0f : coefficient * x; }
+static inline double times_f64(double coefficient, double x) { return coefficient == 0.0 ? 0.0 : coefficient * x; }
 
 /* A choice by mask, all ones or none. Chains of ?: are threaded into branches by gcc, and then no longer vectorise. */
 static inline int64_t mask_of(int condition) { return -(int64_t)condition; }

@@ -1,0 +1,267 @@
+# From the sums of a tile to its losses and its gradient: the logits once more, from cache, and out as they came in.
+
+
+cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
+    """What multiplies each sample's loss: 0 where ignored, nan where the target has changed since it was checked."""
+    cdef double *weight = double_column(tile, WEIGHT)
+    cdef Py_ssize_t i
+    for i in range(tile.n):
+        if job.spread == SPREAD_GIVEN:
+            weight[i] = 1
+        elif tile.indices[i] == job.ignore_index:
+            weight[i] = 0
+        elif not 0 <= tile.indices[i] < job.n_classes:
+            weight[i] = NAN
+        elif job.weight != NULL and job.spread == SPREAD_NONE and job.lse_square_scale == 0:
+            weight[i] = job.weight[tile.indices[i]]
+        else:
+            weight[i] = 1
+    if job.sample_weight.data != NULL:
+        for i in range(tile.n):
+            weight[i] = product(weight[i], sample_weight(job, tile.first + i))
+    for i in range(tile.n, tile.width):
+        weight[i] = 0
+
+
+cdef void finish_lanes(const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
+    """The points of LANE_WIDTH samples, into the columns."""
+    cdef Py_ssize_t width = tile.width, lane
+    cdef double *doubles = tile.doubles + v
+    cdef real *reals = <real *>tile.reals + v
+    cdef double sum_exp[LANE_WIDTH]
+    cdef double exponent[LANE_WIDTH]
+    cdef double x[LANE_WIDTH]
+    cdef double nll[LANE_WIDTH]
+    cdef double own_share[LANE_WIDTH]
+    cdef SoftmaxPoint point
+    for lane in range(LANE_WIDTH):
+        sum_exp[lane] = doubles[SUM * width + lane] + doubles[LOST * width + lane]
+        exponent[lane] = exponent_of(reals[MAGIC * width + lane])
+        x[lane] = reals[OWN * width + lane]
+    for lane in range(LANE_WIDTH):
+        point = softmax_point(sum_exp[lane], exponent[lane], x[lane])
+        nll[lane] = point.nll
+        own_share[lane] = point.own_share
+        sum_exp[lane] = point.inverse
+        exponent[lane] = point.exponent
+        x[lane] = point.rest_share
+    for lane in range(LANE_WIDTH):
+        doubles[NLL * width + lane] = nll[lane]
+        doubles[INVERSE * width + lane] = sum_exp[lane]
+        doubles[EXPONENT * width + lane] = exponent[lane]
+        reals[MAGIC * width + lane] = magic_of(exponent[lane], _)
+        reals[LOW * width + lane] = lowest_of(exponent[lane], _)
+        doubles[REST_SHARE * width + lane] = x[lane]
+        doubles[OWN_SHARE * width + lane] = own_share[lane]
+
+
+cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexcept nogil:
+    """The loss and, if it is wanted, the gradient of a sample with more terms than nll: one by one (see sample.pxi)."""
+    cdef Py_ssize_t width = tile.width
+    cdef double *doubles = tile.doubles + i
+    cdef real *reals = <real *>tile.reals + i
+    cdef double scale = doubles[WEIGHT * width]
+    cdef SoftmaxPoint softmax
+    cdef RowPoint point
+    cdef Sums sums
+    sums.own, sums.own_mass, sums.origin = reals[OWN * width], reals[OWN_MASS * width], reals[ORIGIN * width]
+    sums.target_weight = 0
+    if job.spread != SPREAD_GIVEN and 0 <= tile.indices[i] < job.n_classes:
+        sums.target_weight = 1.0 if job.weight == NULL else job.weight[tile.indices[i]]
+    if scale == 0 or not has_terms(job, sums.target_weight):
+        doubles[LOSS * width] = reals[SCALE * width] = reals[PUSH * width] = reals[AT_HOLE * width] = 0
+        return
+    finish_sums(job, doubles[SPREAD_SUM * width], doubles[SPREAD_MASS * width], &sums)
+    softmax.nll, softmax.exponent = doubles[NLL * width], doubles[EXPONENT * width]
+    softmax.inverse = doubles[INVERSE * width]
+    sums.shift = reals[SHIFT * width]
+    softmax.rest_share, softmax.own_share = doubles[REST_SHARE * width], doubles[OWN_SHARE * width]
+    doubles[LOSS * width] = scale * sample_loss(job, &sums, &softmax)
+    set_gradient(job, &sums, &softmax, product(scale, upstream(job, tile.first + i)), &point)
+    reals[SCALE * width] = <real>(product(point.pull, doubles[INVERSE * width]) / job.temperature)
+    reals[PUSH * width] = <real>(point.push / job.temperature)
+    reals[AT_HOLE * width] = <real>(point.at_hole / job.temperature)
+
+
+cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
+    """Where nll is the only term: what multiplies exp(x), and the gradient at the target."""
+    cdef real *scale = column(tile, SCALE, _)
+    cdef real *at_hole = column(tile, AT_HOLE, _)
+    cdef const double *weight = double_column(tile, WEIGHT)
+    cdef Py_ssize_t i
+    cdef double each
+    memset(column(tile, PUSH, _), 0, tile.width * sizeof(real))
+    for i in range(tile.width):
+        each = 0 if i >= tile.n else product(weight[i], upstream(job, tile.first + i)) / job.temperature
+        scale[i] = <real>0 if each == 0 else <real>(each * double_column(tile, INVERSE)[i])
+        at_hole[i] = <real>0 if each == 0 else <real>(-each * double_column(tile, REST_SHARE)[i])
+
+
+cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
+    """Every sample's loss and point from its sums. Returns the sum of the losses."""
+    cdef Py_ssize_t width = tile.width, i, lane
+    cdef double *losses = double_column(tile, LOSS)
+    cdef const double *weight = double_column(tile, WEIGHT)
+    cdef double total[LANE_WIDTH]
+    cdef bint nll_only = job.spread == SPREAD_NONE and job.lse_square_scale == 0
+    weigh_tile(job, tile)
+    for i from 0 <= i < width by LANE_WIDTH:
+        finish_lanes(tile, i, _)
+    if nll_only:
+        for i in range(width):
+            losses[i] = times_f64(weight[i], losses[i])
+        if job.grad_out.data != NULL:
+            scale_tile(job, tile, _)
+    else:
+        for i in range(width):
+            spread_sample(job, tile, i, _)
+    memset(total, 0, sizeof(total))
+    for i from 0 <= i < width by LANE_WIDTH:
+        for lane in range(LANE_WIDTH):
+            total[lane] += losses[i + lane]
+    lane = LANE_WIDTH // 2
+    while lane > 0:
+        for i in range(lane):
+            total[i] += total[i + lane]
+        lane //= 2
+    return total[0]
+
+
+cdef void store_losses(const Job *job, const Tile *tile) noexcept nogil:
+    cdef const double *losses = double_column(tile, LOSS)
+    cdef Py_ssize_t i
+    if job.loss_out.data == NULL:
+        return
+    for i in range(tile.n):
+        store_loss(job, tile.first + i, losses[i])
+
+
+cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
+                              real first_number, real keep, real share, const Tile *tile, int spread, bint weighted,
+                              real *grad, Py_ssize_t grad_stride) noexcept nogil:
+    # x and grad may be the same memory: lanes are read before they are written. spread and weighted are literals.
+    cdef Py_ssize_t width = tile.width, v, lane, k
+    cdef const real *columns = <const real *>tile.reals
+    cdef real magic[LANE_WIDTH]
+    cdef real low[LANE_WIDTH]
+    cdef real hole[LANE_WIDTH]
+    cdef real scale[LANE_WIDTH]
+    cdef real push[LANE_WIDTH]
+    cdef real shift[LANE_WIDTH]
+    cdef real at_hole[LANE_WIDTH]
+    cdef real values[LANE_WIDTH]
+    cdef real value, number, mass
+    for v from 0 <= v < width by LANE_WIDTH:
+        memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
+        memcpy(low, columns + LOW * width + v, sizeof(low))
+        memcpy(hole, columns + HOLE * width + v, sizeof(hole))
+        memcpy(scale, columns + SCALE * width + v, sizeof(scale))
+        memcpy(push, columns + PUSH * width + v, sizeof(push))
+        memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
+        memcpy(at_hole, columns + AT_HOLE * width + v, sizeof(at_hole))
+        for k in range(n):
+            number = first_number + k
+            for lane in range(LANE_WIDTH):
+                value = x[k * stride + v + lane] - shift[lane]
+                value = exp_over(at_least(value, low[lane]), magic[lane]) * scale[lane]
+                if spread != SPREAD_NONE:
+                    mass = madd(given[k * width + v + lane], keep, share) if spread == SPREAD_GIVEN else share
+                    mass = mass * weight[k] if weighted else mass
+                    value = (<real>0 if scale[lane] == 0 else value) - push[lane] * mass
+                value = at_hole[lane] if hole[lane] == number else value
+                values[lane] = <real>0 if scale[lane] == 0 and push[lane] == 0 else value
+            memcpy(grad + k * grad_stride + v, values, sizeof(values))
+
+
+cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
+                   real number, const Tile *tile, real *grad, Py_ssize_t grad_stride) noexcept nogil:
+    cdef real keep = <real>job.keep, share = <real>job.share
+    cdef const real *weight = weights_from(job, k, <real>0)
+    if job.spread == SPREAD_NONE:
+        grad_classes(x, stride, x, x, n, number, keep, share, tile, SPREAD_NONE, False, grad, grad_stride)
+    elif job.spread == SPREAD_EVEN:
+        grad_classes(x, stride, x, x, n, number, keep, share, tile, SPREAD_EVEN, False, grad, grad_stride)
+    elif job.spread == SPREAD_WEIGHT:
+        grad_classes(x, stride, x, weight, n, number, keep, share, tile, SPREAD_EVEN, True, grad, grad_stride)
+    elif weight == NULL:
+        grad_classes(x, stride, given, x, n, number, keep, share, tile, SPREAD_GIVEN, False, grad, grad_stride)
+    else:
+        grad_classes(x, stride, given, weight, n, number, keep, share, tile, SPREAD_GIVEN, True, grad, grad_stride)
+
+
+cdef void apply_tile_slopes(const Job *job, const Tile *tile, real *grad, Py_ssize_t k, Py_ssize_t n) noexcept nogil:
+    """The chain rule through the softcap."""
+    cdef const char *source = sample_pointer(job, &job.input, tile.first) + k * job.input.class_stride_bytes
+    cdef Py_ssize_t stride = job.input.stride_bytes[job.n_axes - 1], i, j
+    cdef double x
+    for j in range(n):
+        for i in range(tile.n):
+            x = read_number(source + i * stride + j * job.input.class_stride_bytes, job.input.code, job.input.swapped)
+            grad[j * tile.width + i] = times(grad[j * tile.width + i], <real>softcap_slope_f64(x, job.softcap))
+
+
+cdef void store_classes(const Job *job, const Tile *tile, const real *grad, Py_ssize_t k, Py_ssize_t n) noexcept nogil:
+    cdef char *to = sample_pointer(job, &job.grad_out, tile.first) + k * job.grad_out.class_stride_bytes
+    cdef Py_ssize_t stride = job.grad_out.stride_bytes[job.n_axes - 1], class_bytes = job.grad_out.class_stride_bytes
+    cdef Py_ssize_t i, j
+    cdef real *row
+    if is_real(&job.grad_out, class_bytes, to, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
+        for i in range(tile.n):
+            row = <real *>(to + i * stride)
+            for j in range(n):
+                row[j] = grad[j * tile.width + i]
+    elif llabs(class_bytes) < llabs(stride):
+        for i in range(tile.n):
+            for j in range(n):
+                write_number(to + i * stride + j * class_bytes, job.grad_out.code, grad[j * tile.width + i])
+    else:
+        for j in range(n):
+            store_run(&job.grad_out, grad + j * tile.width, tile.n, to + j * class_bytes, stride, job.stream_grad,
+                      tile.narrowed)
+
+
+cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
+    cdef Py_ssize_t k, n, j, stride = 0, base = 0, grad_stride = tile.width
+    cdef const real *x
+    cdef const real *given
+    cdef real *grad = <real *>tile.grad
+    cdef char *to = sample_pointer(job, &job.grad_out, tile.first)
+    cdef bint direct = (not job.stream_grad and job.softcap == 0 and tile.n == tile.width
+                        and is_real(&job.grad_out, job.grad_out.stride_bytes[job.n_axes - 1], to, _)
+                        and job.grad_out.class_stride_bytes % <Py_ssize_t>sizeof(real) == 0)
+    if direct:
+        grad_stride = job.grad_out.class_stride_bytes // <Py_ssize_t>sizeof(real)
+    number_holes(tile, 0, _)
+    for k from 0 <= k < job.n_classes by tile.capacity:
+        if k - base + tile.capacity > EXACT_CLASSES:
+            base = k
+            number_holes(tile, base, _)
+        n = min(job.n_classes - k, tile.capacity)
+        x = load_classes(job, tile, k, n, &stride, _)
+        given = load_probabilities(job, tile, k, n, _)
+        if direct:
+            grad = <real *>to + k * grad_stride
+        for j from 0 <= j < n by CLASS_GROUP:
+            grad_any(job, x + j * stride, stride, from_(given, j * tile.width),
+                     min(n - j, <Py_ssize_t>CLASS_GROUP), k + j, <real>(k - base + j), tile, grad + j * grad_stride,
+                     grad_stride)
+        if job.softcap != 0:
+            apply_tile_slopes(job, tile, grad, k, n)
+        if not direct:
+            store_classes(job, tile, grad, k, n)
+
+
+cdef void lane_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals,
+                     real _) noexcept nogil:
+    cdef Tile tile
+    lay_out(job, scratch, &tile)
+    while begin < end:
+        place(job, begin, end, &tile, _)
+        sum_samples(job, &tile, _)
+        totals.loss += finish_tile(job, &tile, _)
+        store_losses(job, &tile)
+        if job.grad_out.data != NULL:
+            grad_tile(job, &tile, _)
+        begin += tile.n
+    if job.stream_grad:
+        stream_fence()
