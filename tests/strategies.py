@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 import reference
+import tolerances
 from hypothesis import strategies as st
+
+try:
+    import ml_dtypes  # noqa: F401 - makes np.dtype("bfloat16") known
+
+    HALVES: tuple[str, ...] = ("float16", "bfloat16")
+except ImportError:
+    HALVES = ("float16",)
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
@@ -57,7 +65,7 @@ class Problem:
 def problems(draw: Any, features: frozenset[str] = EVERYTHING, dtypes: tuple[str, ...] | None = None) -> Problem:
     """One call of cross_entropy. `dtypes` restricts the input's."""
     if dtypes is None:
-        dtypes = ("float32", "float64", *(("float16",) if "half" in features else ()))
+        dtypes = ("float32", "float64", *(HALVES if "half" in features else ()))
         dtypes += ("int32", "uint8") if "promoted" in features else ()
     dtype = np.dtype(draw(st.sampled_from(dtypes)))
     seed = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -76,13 +84,18 @@ def problems(draw: Any, features: frozenset[str] = EVERYTHING, dtypes: tuple[str
 
     notes: list[str] = []
     names = layouts_of(features)
-    if dtype.kind == "f":
+    if is_float(dtype):
         input = laid_out(input, draw(st.sampled_from(names)), notes)
     if "layout" in features:
         target = laid_out(target, draw(st.sampled_from(names)), notes)
     if denominator_vanishes(input, target, options):
         options["reduction"] = "sum"
     return Problem(input, target, options, notes)
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """bfloat16 is of kind V to NumPy."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
 def shapes() -> st.SearchStrategy[tuple[int, ...]]:
@@ -100,14 +113,14 @@ def shapes() -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def logits(draw: Any, seed: np.random.Generator, shape: tuple, class_axis: int, dtype: np.dtype, ugly: bool) -> Any:
-    if dtype.kind != "f":
+    if not is_float(dtype):
         return seed.integers(0, 20, shape).astype(dtype)
     values = seed.normal(0, draw(st.sampled_from([0.01, 1.0, 3.0, 20.0])), shape)
     if draw(st.booleans()):
         values = np.round(values)  # ties
-    offset = draw(st.sampled_from([0.0, 0.0, 100.0, -1e4, 1e4])) if ugly and dtype != np.float16 else 0.0
+    offset = draw(st.sampled_from([0.0, 0.0, 100.0, -1e4, 1e4])) if ugly and dtype.itemsize > 2 else 0.0
     values = (values + offset).astype(dtype)
-    limits = np.finfo(dtype)
+    limits = tolerances.float_limits(dtype)
     largest = min(float(limits.max), 1e300)  # of which a mean of several does not overflow
     bad = [-np.inf, np.inf, np.nan, -0.0, float(limits.smallest_subnormal), min(1e30, largest / 4), -largest, -np.inf]
     if ugly and values.size:
@@ -220,7 +233,7 @@ def laid_out(array: np.ndarray, name: str, notes: list[str] | None = None) -> np
         return np.broadcast_to(array[:1], array.shape) if array.ndim > 1 and array.size else array
     if name == "misaligned":
         return at_offset(array, 1)
-    if name == "big_endian":
+    if name == "big_endian" and array.dtype.name != "bfloat16":
         return array.astype(array.dtype.newbyteorder(">"))
     array = array.copy()
     array.flags.writeable = name != "read-only"

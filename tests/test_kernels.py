@@ -144,7 +144,7 @@ def test_any_problem_equals_the_reference(isa: str, problem: strategies.Problem)
 
 def check_types(problem: strategies.Problem, loss: Any, grad: np.ndarray) -> None:
     dtype = problem.input.dtype
-    native = dtype.newbyteorder("=") if dtype.kind != "i" and dtype.kind != "u" else np.dtype(np.float64)
+    native = dtype.newbyteorder("=") if strategies.is_float(dtype) else np.dtype(np.float64)
     loss_dtype = np.dtype(np.float32) if native.itemsize == 2 else native
     assert loss.dtype == loss_dtype
     assert loss.dtype.isnative

@@ -275,7 +275,7 @@ def check(work):
 
 
 def run_script(script: str, *flags: str, folder: Path | None = None, **environment: str) -> str:
-    """Runs a script and returns what it wrote to stderr; its end within 60 s, and all of its children's, is certain."""
+    """Runs a script and returns what it wrote to stderr; its end within 30 s, and all of its children's, is certain."""
     env = {name: value for name, value in os.environ.items() if name not in ("XENTC_NUM_THREADS", "OMP_NUM_THREADS")}
     command = [sys.executable, *flags, "-c", PRELUDE + script]
     if folder is not None:  # spawn and forkserver import the script again
@@ -285,7 +285,7 @@ def run_script(script: str, *flags: str, folder: Path | None = None, **environme
         command, stderr=subprocess.PIPE, text=True, env=env | environment, start_new_session=True
     )
     try:
-        error = process.communicate(timeout=60)[1]
+        error = process.communicate(timeout=30)[1]
     except subprocess.TimeoutExpired:
         raise AssertionError("the script hangs") from None
     finally:

@@ -32,15 +32,22 @@ cdef cnp.dtype FLOAT32 = np.dtype(np.float32)
 cdef cnp.dtype FLOAT64 = np.dtype(np.float64)
 
 
+cdef object integer(object value, str name, str expected):
+    if not isinstance(value, (bool, np.bool_)):
+        try:
+            return operator.index(value)
+        except TypeError:   # an array of several numbers has an __index__, too
+            pass
+    raise TypeError(f"{name}: got {type(value).__name__}, expected {expected}")
+
+
 cdef int class_axis_of(cnp.ndarray logits, object axis) except -1:
     cdef int ndim = cnp.PyArray_NDIM(logits)
     if ndim == 0:
         raise ValueError("input: got a 0-dimensional array, expected at least the class axis")
     if axis is None:
         return 0 if ndim == 1 else 1
-    if isinstance(axis, (bool, np.bool_)) or not hasattr(axis, "__index__"):
-        raise TypeError(f"axis: got {type(axis).__name__}, expected an integer or None")
-    number = operator.index(axis)
+    number = integer(axis, "axis", "an integer or None")
     if not -ndim <= number < ndim:
         raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for input of shape {shape_text(logits)}")
     return number % ndim
@@ -71,7 +78,7 @@ cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targ
 
 cdef int reduction_of(object size_average, object reduce, object reduction) except -1:
     if size_average is not None or reduce is not None:
-        warnings.warn("size_average and reduce are deprecated, use reduction instead", DeprecationWarning, stacklevel=3)
+        warnings.warn("size_average and reduce are deprecated, use reduction instead", DeprecationWarning, stacklevel=2)
         if reduce is not None and not reduce:
             return NONE
         return SUM if size_average is not None and not size_average else MEAN
@@ -87,9 +94,7 @@ cdef int reduction_of(object size_average, object reduce, object reduction) exce
 
 
 cdef int64_t ignore_index_of(object value) except? -1:
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"ignore_index: got {type(value).__name__}, expected an integer")
-    number = operator.index(value)
+    number = integer(value, "ignore_index", "an integer")
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"ignore_index: got {number}, expected an integer of 64 bits")
     return number

@@ -86,7 +86,7 @@ cdef int refuse_unsuitable(object value, str name) except -1:
                 "tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16), or tensor.float()"
             )
     if hasattr(value, "__dlpack_device__") and not isinstance(value, np.ndarray) and value.__dlpack_device__()[0] != 1:
-        raise TypeError(f"{name}: got {type(value).__name__} on another device, expected CPU memory: copy it to the CPU")
+        raise TypeError(f"{name}: got {type(value).__name__} on another device, expected CPU memory: copy it")
     return 0
 
 
@@ -116,8 +116,8 @@ cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
         raise TypeError("target: got floating-point numbers and input: got integers, are the two swapped?")
     if code >= 0:
         raise TypeError(
-            f"target: got {kind_of(array)} of shape {shape_text(array)}, expected class indices of an integer dtype, or "
-            f"probabilities of the input's shape {shape_text(logits)}"
+            f"target: got {kind_of(array)} of shape {shape_text(array)}, expected class indices of an integer dtype, "
+            f"or probabilities of the input's shape {shape_text(logits)}"
         )
     raise TypeError(f"target: got {kind_of(array)}, expected class indices of an integer dtype, or probabilities")
 

@@ -8,11 +8,14 @@ c) In a forked child whose parent ran a team, GNU OpenMP waits for ever for thre
 """
 
 import math
+import operator
 import os
 import sys
 import warnings
 from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 MAX_THREADS = 256
 
@@ -22,9 +25,12 @@ _warned_of_fork = False
 
 def checked_count(value: object, name: str) -> int:
     """A number of threads as the caller gave it, or TypeError / ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: got {type(value).__name__}, expected an integer")
-    count = value.__index__()
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
     if count < 1:
         raise ValueError(f"{name}: got {count}, expected at least 1")
     return min(count, MAX_THREADS)

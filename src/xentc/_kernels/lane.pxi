@@ -317,7 +317,7 @@ cdef bint correct_references(Tile *tile, real _) noexcept nogil:
     cdef bint any_wrong = False
     for i in range(tile.width):
         any_wrong |= highest[i] * <real>LOG2E > <real>HEADROOM + <real>exponent_of(magic[i])
-        any_wrong |= highest[i] < -<real>LOGIT_LIMIT
+        any_wrong |= (highest[i] > <real>LOGIT_LIMIT) | (highest[i] < -<real>LOGIT_LIMIT)
     if not any_wrong:
         return False
     any_wrong = False
