@@ -121,7 +121,8 @@ def logits(draw: Any, seed: np.random.Generator, shape: tuple, class_axis: int, 
     offset = draw(st.sampled_from([0.0, 0.0, 100.0, -1e4, 1e4])) if ugly and dtype.itemsize > 2 else 0.0
     values = (values + offset).astype(dtype)
     limits = tolerances.float_limits(dtype)
-    largest = min(float(limits.max), 1e300)  # of which a mean of several does not overflow
+    # Sums of several, of every class or sample, do not overflow in the arithmetic of the dtype.
+    largest = float(limits.max) / (1 if dtype == np.float16 else 1e6)
     bad = [-np.inf, np.inf, np.nan, -0.0, float(limits.smallest_subnormal), min(1e30, largest / 4), -largest, -np.inf]
     if ugly and values.size:
         for value in draw(st.lists(st.sampled_from(bad), max_size=3)):

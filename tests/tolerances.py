@@ -7,8 +7,9 @@
     gradient, coefficient * exp(x - lse), are held to the textbook's bound: an eps each for exp and for the sum, half of
     one each for the quotient and the coefficient, and one more. That is 4 eps of the value, which is 4 to 8 ULP.
 (c) Where terms of two signs meet (smoothing, soft targets, negative weights), the textbook formula errs by an ULP of
-    the terms, not of their difference. A logit that was transformed (softcap, temperature) has been rounded: that
-    moves a term by as many ULP as the logit is large.
+    the terms, not of their difference. Its log_softmax = x - max - log(sum) errs by an eps of the sum, which is 1 or
+    more: only where one class is asked for can that be avoided. A logit that was transformed (softcap, temperature)
+    has been rounded: that moves a term by as many ULP as the logit is large.
 (d) A mean or a sum adds N terms in float64, one after another at worst: (N - 1) / 2 ULP of float64 for the numerator
     and as many for the denominator, which is nothing in float32.
 (e) The reference errs as well. Where np.longdouble has more bits than float64, by under 0.01 ULP of float64, and
@@ -130,8 +131,9 @@ def extra_ulps(steps: reference.Steps, arithmetic: Any) -> float:
 
 def sizes(steps: reference.Steps, grad_output: Any, options: Any, arithmetic: Any) -> tuple[np.ndarray, np.ndarray]:
     """The size of the terms of loss and gradient, in their shapes."""
+    smoothed = options.get("label_smoothing", 0.0) != 0
     capped, temperature = options.get("softcap") is not None, options.get("temperature", 1.0)
-    loss, grad = _row_sizes(steps, capped or temperature != 1.0, arithmetic)
+    loss, grad = _row_sizes(steps, capped or temperature != 1.0, smoothed, arithmetic)
     grad = grad * (np.abs(steps.slope) + (2 / temperature if capped else 0))  # 1 - tanh^2 is made of terms of size 1
     live = reference.takes_part(steps)
     upstream = np.abs(reference.upstream_gradient(steps, 1 if grad_output is None else grad_output))
@@ -145,14 +147,17 @@ def _any_large(logits: np.ndarray) -> bool:
     return bool(np.any(np.abs(largest[np.isfinite(largest)]) > LARGE_LOGIT))
 
 
-def _row_sizes(steps: reference.Steps, transformed: bool, arithmetic: Any) -> tuple[np.ndarray, np.ndarray]:
+def _row_sizes(steps: reference.Steps, transformed: bool, smoothed: bool, arithmetic: Any) -> tuple:
     """Of a sample's loss, and of its gradient by the transformed logits."""
     size = np.abs(steps.coefficient)
     total = size.sum(axis=1, keepdims=True)
-    # Of an index target's row nothing cancels. Else: the textbook's total * softmax - coefficient.
-    one_class = np.count_nonzero(size, axis=1)[:, None] <= 1
-    grad = np.where(one_class, (total - size) * steps.softmax + size * steps.not_softmax, total * steps.softmax + size)
-    loss = reference.term(size, -steps.log_softmax).sum(axis=1)
+    one_class = (np.count_nonzero(size, axis=1) <= 1) & (not smoothed)  # an index, or one probability
+    loss = reference.term(size, -steps.log_softmax).sum(axis=1) + np.where(one_class, 0, total[:, 0])
+    grad = np.where(
+        one_class[:, None],
+        (total - size) * steps.softmax + size * steps.not_softmax,
+        total * steps.softmax + size,
+    )
 
     # lse is the sum of the largest logit and a logarithm, and these may cancel.
     lse_size = np.abs(steps.logits.max(axis=1, initial=-np.inf)) + np.abs(steps.lse)

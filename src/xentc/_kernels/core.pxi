@@ -12,6 +12,7 @@ cdef extern from "vmath.h" nogil:
     const double LOG2E
     const double LN2
     const double LN2_HI_F64
+    const double SPREAD_SCALE
     const double LN2_LO_F64
     const double MAGIC_F32
     const double MAGIC_F64
@@ -22,6 +23,9 @@ cdef extern from "vmath.h" nogil:
     float at_least_f32(float x, float low)
     double at_least_f64(double x, double low)
     double pow2_f64(double n)
+    double unskew(double n, double skew)
+    const double SKEW_F32
+    const double SKEW_F64
     float madd_f32(float a, float b, float c)
     double madd_f64(double a, double b, double c)
     float times_f32(float coefficient, float x)

@@ -222,7 +222,7 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
     cdef real partial[LANE_WIDTH]
     cdef real spread_sum[LANE_WIDTH]
     cdef real spread_mass[LANE_WIDTH]
-    cdef real value, term, number, mass
+    cdef real value, number, mass
     cdef double before, wide
     for v from 0 <= v < width by LANE_WIDTH:
         memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
@@ -234,6 +234,7 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
         memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
         memcpy(origin, columns + ORIGIN * width + v, sizeof(origin))
         for lane in range(LANE_WIDTH):
+            origin[lane] = origin[lane] * <real>SPREAD_SCALE
             partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
         for k in range(n):
             number = first_number + k
@@ -245,17 +246,17 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
                 value = x[k * stride + v + lane]
                 if shifted:
                     value = value - shift[lane]
-                highest[lane] = larger(value, highest[lane])
                 own[lane] = value if hole[lane] == number else own[lane]
-                term = exp_over(at_least(value, low[lane]), magic[lane])
-                partial[lane] += <real>0 if hole[lane] == number else term
+                value = <real>-INFINITY if hole[lane] == number else value
+                highest[lane] = larger(value, highest[lane])
+                partial[lane] += exp_over(at_least(value, low[lane]), magic[lane])
                 if spread != SPREAD_NONE:
                     mass = madd(given[k * width + v + lane], keep, share) if spread == SPREAD_GIVEN else <real>1
                     mass = mass * weight[k] if weighted else mass
                     own_mass[lane] = mass if hole[lane] == number else own_mass[lane]
                     mass = <real>0 if hole[lane] == number else mass
                     spread_mass[lane] += mass
-                    spread_sum[lane] += times(mass, origin[lane] - value)
+                    spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin[lane]))
         memcpy(columns + HIGHEST * width + v, highest, sizeof(highest))
         memcpy(columns + OWN * width + v, own, sizeof(own))
         if spread != SPREAD_NONE:
@@ -311,19 +312,23 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
     """Where a logit rose too far above its sample's reference: the right one. Says whether there was any."""
     cdef real *highest = column(tile, HIGHEST, _)
+    cdef const real *own = column(tile, OWN, _)
+    cdef real row_max
     cdef real *shift = column(tile, SHIFT, _)
     cdef real *magic = column(tile, MAGIC, _)
     cdef Py_ssize_t i
     cdef bint any_wrong = False
     for i in range(tile.width):
         any_wrong |= highest[i] * <real>LOG2E > <real>HEADROOM + <real>exponent_of(magic[i])
-        any_wrong |= (highest[i] > <real>LOGIT_LIMIT) | (highest[i] < -<real>LOGIT_LIMIT)
+        row_max = larger(own[i], highest[i])
+        any_wrong |= (row_max > <real>LOGIT_LIMIT) | (row_max < -<real>LOGIT_LIMIT)
     if not any_wrong:
         return False
     any_wrong = False
     for i in range(tile.n):
-        if needs_shift(highest[i]) and highest[i] != INFINITY:
-            shift[i] = highest[i]
+        row_max = larger(own[i], highest[i])
+        if needs_shift(row_max) and row_max != INFINITY:
+            shift[i] = row_max
             column(tile, ORIGIN, _)[i] = 0
             set_reference(tile, i, 0, _)
             any_wrong = tile.shifted = True

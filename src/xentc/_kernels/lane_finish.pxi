@@ -23,6 +23,11 @@ cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
         weight[i] = 0
 
 
+cdef inline double leading_n(double highest) noexcept nogil:
+    """The n of the largest term, or near it; bounded, and branch-free, unlike reference_exponent."""
+    return -at_least_f64(-at_least_f64(highest * LOG2E, -<double>REFERENCE_LIMIT), -<double>REFERENCE_LIMIT)
+
+
 cdef void finish_lanes(const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
     """The points of LANE_WIDTH samples, into the columns."""
     cdef Py_ssize_t width = tile.width, lane
@@ -36,6 +41,7 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
     cdef SoftmaxPoint point
     for lane in range(LANE_WIDTH):
         sum_exp[lane] = doubles[SUM * width + lane] + doubles[LOST * width + lane]
+        sum_exp[lane] = sum_exp[lane] * unskewed(leading_n(reals[HIGHEST * width + lane]), _)
         exponent[lane] = exponent_of(reals[MAGIC * width + lane])
         x[lane] = reals[OWN * width + lane]
     for lane in range(LANE_WIDTH):
@@ -53,6 +59,11 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
         reals[LOW * width + lane] = lowest_of(exponent[lane], _)
         doubles[REST_SHARE * width + lane] = x[lane]
         doubles[OWN_SHARE * width + lane] = own_share[lane]
+
+
+cdef inline double skewed_inverse(const Tile *tile, Py_ssize_t i, real _) noexcept nogil:
+    """What exp_over is to be multiplied with to give a probability."""
+    return double_column(tile, INVERSE)[i] * unskewed(double_column(tile, EXPONENT)[i], _)
 
 
 cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexcept nogil:
@@ -78,7 +89,7 @@ cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexce
     softmax.rest_share, softmax.own_share = doubles[REST_SHARE * width], doubles[OWN_SHARE * width]
     doubles[LOSS * width] = scale * sample_loss(job, &sums, &softmax)
     set_gradient(job, &sums, &softmax, product(scale, upstream(job, tile.first + i)), &point)
-    reals[SCALE * width] = <real>(product(point.pull, doubles[INVERSE * width]) / job.temperature)
+    reals[SCALE * width] = <real>(product(point.pull, skewed_inverse(tile, i, _)) / job.temperature)
     reals[PUSH * width] = <real>(point.push / job.temperature)
     reals[AT_HOLE * width] = <real>(point.at_hole / job.temperature)
 
@@ -93,7 +104,7 @@ cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     memset(column(tile, PUSH, _), 0, tile.width * sizeof(real))
     for i in range(tile.width):
         each = 0 if i >= tile.n else product(weight[i], upstream(job, tile.first + i)) / job.temperature
-        scale[i] = <real>0 if each == 0 else <real>(each * double_column(tile, INVERSE)[i])
+        scale[i] = <real>0 if each == 0 else <real>(each * skewed_inverse(tile, i, _))
         at_hole[i] = <real>0 if each == 0 else <real>(-each * double_column(tile, REST_SHARE)[i])
 
 

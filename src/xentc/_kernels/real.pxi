@@ -63,6 +63,14 @@ cdef inline double reference_exponent(double row_max) noexcept nogil:
     return rint(min(max(row_max * LOG2E, -<double>REFERENCE_LIMIT), <double>REFERENCE_LIMIT))
 
 
+cdef inline double unskewed(double n, real _) noexcept nogil:
+    """What a sum of exp_over, its terms mostly of this n, is to be multiplied with."""
+    if real is float:
+        return unskew(n, SKEW_F32)
+    else:
+        return unskew(n, SKEW_F64)
+
+
 cdef inline bint needs_shift(double row_max) noexcept nogil:
     """Beyond this the reduction loses bits; such rows have their largest logit subtracted first."""
     return row_max > LOGIT_LIMIT or -INFINITY < row_max < -LOGIT_LIMIT

@@ -37,7 +37,7 @@ cdef struct RowView:
 cdef inline void add_groups(const real *restrict x, const real *restrict weight, const real *restrict given,
                             Py_ssize_t n_groups, real low, real magic, real origin, real keep, real share,
                             int spread, bint weighted, LaneSums *restrict sums) noexcept nogil:
-    # Called with spread and weighted as literals: one body, a loop for each combination.
+    # Called with spread and weighted as literals: one body, a loop for each combination. origin comes scaled.
     cdef real partial[LANES]
     cdef real highest[LANES]
     cdef real spread_sum[LANES]
@@ -62,7 +62,7 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
                     mass = madd(given[lane], keep, share) if spread == SPREAD_GIVEN else <real>1
                     mass = mass * weight[lane] if weighted else mass
                     spread_mass[lane] += mass
-                    spread_sum[lane] += times(mass, origin - value)
+                    spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin))
             x += LANES
             weight += LANES if weighted else 0
             given += LANES if spread == SPREAD_GIVEN else 0
@@ -179,7 +179,7 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     for k from begin <= k < end by CHUNK:
         n = min(end - k, <Py_ssize_t>CHUNK)
         add_run(job, load_logits(job, row, k, n, _), weights_from(job, k, _), load_given(job, row, k, n, _), n,
-                <Py_ssize_t>row.hole - k, low, magic, <real>row.origin, &sums)
+                <Py_ssize_t>row.hole - k, low, magic, <real>(row.origin * SPREAD_SCALE), &sums)
     part.sum_exp = fold_lanes(sums.sum_exp)
     part.spread_sum = fold_lanes(sums.spread_sum) if job.spread != SPREAD_NONE else 0.0
     part.spread_mass = fold_lanes(sums.spread_mass) if job.spread == SPREAD_GIVEN else 0.0
@@ -265,7 +265,7 @@ cdef void sum_row(const Job *job, const RowView *row, const RowPart *parts, RowP
         else:
             row_part(job, row, b, &part, _)
         fold_part(total, &lost, &part)
-    total.sum_exp += lost
+    total.sum_exp = (total.sum_exp + lost) * unskewed(reference_exponent(total.row_max), _)
 
 
 cdef int64_t find_logit(const Job *job, const RowView *row, double wanted, real _) noexcept nogil:
@@ -344,7 +344,8 @@ cdef void finish_row(const Job *job, Py_ssize_t sample, const RowPart *parts, ch
         softmax = softmax_point(total.sum_exp, total.exponent, sums.own)
         loss = scale * sample_loss(job, &sums, &softmax)
         point.hole, point.shift = row.hole, row.shift
-        point.exponent, point.inverse = softmax.exponent, softmax.inverse
+        point.exponent = softmax.exponent
+        point.inverse = softmax.inverse * unskewed(softmax.exponent, _)
         set_gradient(job, &sums, &softmax, product(scale, upstream(job, sample)), point)
     totals.loss += loss
     store_loss(job, sample, loss)

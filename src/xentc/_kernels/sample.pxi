@@ -15,6 +15,7 @@ cdef struct Sums:
 
 cdef inline void finish_sums(const Job *job, double spread_sum, double spread_mass, Sums *sums) noexcept nogil:
     """From what the kernels added up: with smoothing v_c / (e/C), the total of which is known, else v_c itself."""
+    spread_sum = spread_sum / SPREAD_SCALE
     if job.spread == SPREAD_GIVEN:
         sums.spread_sum, sums.spread_mass = spread_sum, spread_mass
     else:

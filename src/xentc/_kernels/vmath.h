@@ -37,20 +37,21 @@ static inline double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof
 
 #define LOG2E 1.4426950408889634074
 #define LN2 0.69314718055994530942
+/* Differences of logits are added up scaled by this, exactly: those of the largest floats would overflow. */
+#define SPREAD_SCALE (1.0 / 256)
 #define MAGIC_F32 12582912.0f       /* 1.5 * 2^23 */
 #define MAGIC_F64 6755399441055744.0 /* 1.5 * 2^52 */
 /* ln 2 in two parts; n * LN2_HI_F64 is exact for |n| < 2^20. */
 #define LN2_HI_F64 0x1.62e42fee00000p-1
 #define LN2_LO_F64 0x1.a39ef35793c76p-33
 
-/* p(r) = exp(r) on |r| <= ln(2)/2, minimax in relative error with 1 + r fixed (3.1e-9 and 7.7e-18). */
+/* p(r) = exp(r) on |r| <= ln(2)/2, minimax in relative error with p(0) = 1: 9.2e-8, and 7.7e-18 with 1 + r fixed. */
 static inline float exp_poly_f32(float r) {
-    float p = 0.00138145401768f;
-    p = madd_f32(p, r, 0.00836874510894f);
-    p = madd_f32(p, r, 0.0416683907835f);
-    p = madd_f32(p, r, 0.16666520399f);
-    p = madd_f32(p, r, 0.499999934321f);
-    p = madd_f32(p, r, 1.0f);
+    float p = 0x1.0f9ee4p-7f;
+    p = madd_f32(p, r, 0x1.573adap-5f);
+    p = madd_f32(p, r, 0x1.555a82p-3f);
+    p = madd_f32(p, r, 0x1.fffdc4p-2f);
+    p = madd_f32(p, r, 0x1.fffff6p-1f);
     return madd_f32(p, r, 1.0f);
 }
 
@@ -70,33 +71,47 @@ static inline double expm1_over_r_f64(double r) {
 
 static inline double exp_poly_f64(double r) { return madd_f64(expm1_over_r_f64(r), r, 1.0); }
 
-/* x - n ln 2. Without a fused multiply-add the products must be exact: 7 bits of ln 2 at a time for |n| < 2^17. */
-static inline float reduce_f32(float x, float n) {
-#if XENTC_FMA
-    float r = madd_f32(n, -0x1.62e430p-1f, x);
-    return madd_f32(n, 0x1.05c610p-29f, r);
-#else
-    float r = (x - n * 0.6953125f) + n * 0.0021667480468750f;
-    return r - n * 1.42860676e-6f;
-#endif
-}
-
 static inline double reduce_f64(double x, double n) {
     return madd_f64(n, -LN2_LO_F64, madd_f64(n, -LN2_HI_F64, x));
 }
 
+/* x - n L, L near ln 2. With a fused multiply-add L is the nearest number of the type, one operation: a term comes out
+ * e^(n (ln 2 - L)) too large. For terms within a row that is a common factor but for the difference of their n, which is
+ * small where terms count; unskew() takes it out of the sum. Without a fused multiply-add the products must be exact:
+ * 7 bits of ln 2 at a time for |n| < 2^17, and nothing is left to take out. */
+#if XENTC_FMA
+#define SKEW_F32 (-1.904654299957768e-9)
+#define SKEW_F64 2.319046813846300e-17
+static inline float reduce_fast_f32(float x, float n) { return madd_f32(n, -0x1.62e430p-1f, x); }
+static inline double reduce_fast_f64(double x, double n) { return madd_f64(n, -0x1.62e42fefa39efp-1, x); }
+#else
+#define SKEW_F32 0.0
+#define SKEW_F64 0.0
+static inline float reduce_fast_f32(float x, float n) {
+    float r = (x - n * 0.6953125f) + n * 0.0021667480468750f;
+    return r - n * 1.42860676e-6f;
+}
+static inline double reduce_fast_f64(double x, double n) { return reduce_f64(x, n); }
+#endif
+
+/* exp(-n skew), for |n skew| < 3e-4. */
+static inline double unskew(double n, double skew) {
+    double y = n * skew;
+    return madd_f64(y, madd_f64(y, madd_f64(y, -1.0 / 6.0, 0.5), -1.0), 1.0);
+}
+
 /* exp(x) 2^-m. The reference rides in the magic number: magic = MAGIC + bias - m, so that the low bits of t are the
- * exponent field of 2^(n - m). Exactly 0 for x at the clamp (m - bias) ln 2; nan stays nan. |m| < 2^20. */
+ * exponent field of 2^(n - m). Skewed, see above. Exactly 0 for x at the clamp (m - bias) ln 2; nan stays nan. |m| < 2^20. */
 static inline float exp_over_f32(float x, float magic) {
     float t = madd_f32(x, (float)LOG2E, magic);
     float n = t - magic;
-    return exp_poly_f32(reduce_f32(x, n)) * from_bits_f32((uint32_t)bits_f32(t) << 23);
+    return exp_poly_f32(reduce_fast_f32(x, n)) * from_bits_f32((uint32_t)bits_f32(t) << 23);
 }
 
 static inline double exp_over_f64(double x, double magic) {
     double t = madd_f64(x, LOG2E, magic);
     double n = t - magic;
-    return exp_poly_f64(reduce_f64(x, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
+    return exp_poly_f64(reduce_fast_f64(x, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
 }
 
 /* Comparisons spelled so that nan keeps its place: the running best drops it, the clamp lets it through. Each is one
