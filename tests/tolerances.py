@@ -5,7 +5,8 @@
 (b) A row's loss, and its gradient at an index target: 4 ULP in float32, 8 in float64. That is what xentc promises, for
     rows whose largest logit is at most 6e4 in size; 5e-6 relative for other rows in float32. The other entries of a
     gradient, coefficient * exp(x - lse), are held to the textbook's bound: an eps each for exp and for the sum, half of
-    one each for the quotient and the coefficient, and one more. That is 4 eps of the value, which is 4 to 8 ULP.
+    one each for the quotient and the coefficient, and one more; that is 4 eps of the value, which is 4 to 8 ULP. And
+    half an eps for each unit of x - max, which is rounded before exp sees it.
 (c) Where terms of two signs meet (smoothing, soft targets, negative weights), the textbook formula errs by an ULP of
     the terms, not of their difference. Its log_softmax = x - max - log(sum) errs by an eps of the sum, which is 1 or
     more: only where one class is asked for can that be avoided. A logit that was transformed (softcap, temperature)
@@ -153,22 +154,23 @@ def _row_sizes(steps: reference.Steps, transformed: bool, smoothed: bool, arithm
     total = size.sum(axis=1, keepdims=True)
     one_class = (np.count_nonzero(size, axis=1) <= 1) & (not smoothed)  # an index, or one probability
     loss = reference.term(size, -steps.log_softmax).sum(axis=1) + np.where(one_class, 0, total[:, 0])
+    softmax = reference.term(steps.softmax, 1 - steps.log_softmax / (2 * row_ulps(arithmetic)))
     grad = np.where(
         one_class[:, None],
-        (total - size) * steps.softmax + size * steps.not_softmax,
-        total * steps.softmax + size,
+        (total - size) * softmax + size * steps.not_softmax,
+        total * softmax + size,
     )
 
-    # lse is the sum of the largest logit and a logarithm, and these may cancel.
-    lse_size = np.abs(steps.logits.max(axis=1, initial=-np.inf)) + np.abs(steps.lse)
+    # lse is the sum of the largest logit and a logarithm, of a sum that errs by an eps. These may cancel.
+    lse_size = 1 + np.abs(steps.logits.max(axis=1, initial=-np.inf)) + np.abs(steps.lse)
     square = np.abs(steps.square_scale)
     loss = loss + reference.term(square, lse_size**2)
-    grad = grad + reference.term(square, 2 * lse_size)[:, None] * steps.softmax
+    grad = grad + reference.term(square, 2 * lse_size)[:, None] * softmax
 
     if transformed:
         rounding = np.where(np.isfinite(steps.logits), np.abs(steps.logits), 0)
         mean_rounding = (steps.softmax * rounding).sum(axis=1, keepdims=True)
-        pull = total + reference.term(square, 2 * lse_size + 2)[:, None]
+        pull = total + reference.term(square, 2 * lse_size)[:, None]
         loss = loss + ((pull * steps.softmax + size) * rounding).sum(axis=1)
         grad = grad + pull * steps.softmax * (rounding + mean_rounding)
     floor = np.longdouble(np.finfo(arithmetic).tiny) * 4 / np.finfo(arithmetic).eps

@@ -205,9 +205,9 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
 
 
 cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
-                             Py_ssize_t k0, real first_number, real keep, real share, const Tile *tile, bint shifted,
-                             int spread, bint weighted) noexcept nogil:
-    """Adds at most CLASS_GROUP classes, from k0 on, of every sample. Called with the last three as literals."""
+                             Py_ssize_t k0, real first_number, real keep, real share, const Tile *tile,
+                             int loop) noexcept nogil:
+    """Adds at most CLASS_GROUP classes, from k0 on, of every sample. loop is a literal."""
     cdef Py_ssize_t width = tile.width, v, lane, k
     cdef real *columns = <real *>tile.reals
     cdef double *sums = tile.doubles
@@ -238,28 +238,28 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
             partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
         for k in range(n):
             number = first_number + k
-            if spread == SPREAD_GIVEN and tile.seeking:
+            if takes_given(loop) and tile.seeking:
                 for lane in range(LANE_WIDTH):
-                    if v + lane < tile.n and x[k * stride + v + lane] - (shift[lane] if shifted else 0) > highest[lane]:
+                    if v + lane < tile.n and x[k * stride + v + lane] - shift[lane] > highest[lane]:
                         tile.indices[v + lane] = k0 + k
             for lane in range(LANE_WIDTH):
                 value = x[k * stride + v + lane]
-                if shifted:
+                if loop != LOOP_NONE:
                     value = value - shift[lane]
                 own[lane] = value if hole[lane] == number else own[lane]
                 value = <real>-INFINITY if hole[lane] == number else value
                 highest[lane] = larger(value, highest[lane])
                 partial[lane] += exp_over(at_least(value, low[lane]), magic[lane])
-                if spread != SPREAD_NONE:
-                    mass = madd(given[k * width + v + lane], keep, share) if spread == SPREAD_GIVEN else <real>1
-                    mass = mass * weight[k] if weighted else mass
+                if spreads(loop):
+                    mass = madd(given[k * width + v + lane], keep, share) if takes_given(loop) else <real>1
+                    mass = mass * weight[k] if weighs(loop) else mass
                     own_mass[lane] = mass if hole[lane] == number else own_mass[lane]
                     mass = <real>0 if hole[lane] == number else mass
                     spread_mass[lane] += mass
                     spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin[lane]))
         memcpy(columns + HIGHEST * width + v, highest, sizeof(highest))
         memcpy(columns + OWN * width + v, own, sizeof(own))
-        if spread != SPREAD_NONE:
+        if spreads(loop):
             memcpy(columns + OWN_MASS * width + v, own_mass, sizeof(own_mass))
         for lane in range(LANE_WIDTH):
             before = sums[SUM * width + v + lane]
@@ -267,7 +267,7 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
             sums[SUM * width + v + lane] = before + wide
             if real is double:      # float terms are far coarser than what a double sum of them loses
                 sums[LOST * width + v + lane] += two_sum_lost(before, wide)
-            if spread != SPREAD_NONE:
+            if spreads(loop):
                 sums[SPREAD_SUM * width + v + lane] += spread_sum[lane]
                 sums[SPREAD_MASS * width + v + lane] += spread_mass[lane]
 
@@ -277,17 +277,17 @@ cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *
     cdef real keep = <real>job.keep, share = <real>job.share
     cdef const real *weight = weights_from(job, k, <real>0)
     if job.spread == SPREAD_NONE and tile.shifted:
-        add_classes(x, stride, x, x, n, k, number, keep, share, tile, True, SPREAD_NONE, False)
+        add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_SHIFT)
     elif job.spread == SPREAD_NONE:
-        add_classes(x, stride, x, x, n, k, number, keep, share, tile, False, SPREAD_NONE, False)
+        add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_NONE)
     elif job.spread == SPREAD_EVEN:
-        add_classes(x, stride, x, x, n, k, number, keep, share, tile, True, SPREAD_EVEN, False)
+        add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_EVEN)
     elif job.spread == SPREAD_WEIGHT:
-        add_classes(x, stride, x, weight, n, k, number, keep, share, tile, True, SPREAD_EVEN, True)
+        add_classes(x, stride, x, weight, n, k, number, keep, share, tile, LOOP_WEIGHT)
     elif weight == NULL:
-        add_classes(x, stride, given, x, n, k, number, keep, share, tile, True, SPREAD_GIVEN, False)
+        add_classes(x, stride, given, x, n, k, number, keep, share, tile, LOOP_GIVEN)
     else:
-        add_classes(x, stride, given, weight, n, k, number, keep, share, tile, True, SPREAD_GIVEN, True)
+        add_classes(x, stride, given, weight, n, k, number, keep, share, tile, LOOP_GIVEN_WEIGHT)
 
 
 cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:

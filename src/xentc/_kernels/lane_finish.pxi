@@ -148,9 +148,9 @@ cdef void store_losses(const Job *job, const Tile *tile) noexcept nogil:
 
 
 cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
-                              real first_number, real keep, real share, const Tile *tile, int spread, bint weighted,
+                              real first_number, real keep, real share, const Tile *tile, int loop,
                               real *grad, Py_ssize_t grad_stride) noexcept nogil:
-    # x and grad may be the same memory: lanes are read before they are written. spread and weighted are literals.
+    # x and grad may be the same memory: lanes are read before they are written. loop is a literal.
     cdef Py_ssize_t width = tile.width, v, lane, k
     cdef const real *columns = <const real *>tile.reals
     cdef real magic[LANE_WIDTH]
@@ -175,9 +175,9 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
             for lane in range(LANE_WIDTH):
                 value = x[k * stride + v + lane] - shift[lane]
                 value = exp_over(at_least(value, low[lane]), magic[lane]) * scale[lane]
-                if spread != SPREAD_NONE:
-                    mass = madd(given[k * width + v + lane], keep, share) if spread == SPREAD_GIVEN else share
-                    mass = mass * weight[k] if weighted else mass
+                if spreads(loop):
+                    mass = madd(given[k * width + v + lane], keep, share) if takes_given(loop) else share
+                    mass = mass * weight[k] if weighs(loop) else mass
                     value = (<real>0 if scale[lane] == 0 else value) - push[lane] * mass
                 value = at_hole[lane] if hole[lane] == number else value
                 values[lane] = <real>0 if scale[lane] == 0 and push[lane] == 0 else value
@@ -189,15 +189,15 @@ cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real 
     cdef real keep = <real>job.keep, share = <real>job.share
     cdef const real *weight = weights_from(job, k, <real>0)
     if job.spread == SPREAD_NONE:
-        grad_classes(x, stride, x, x, n, number, keep, share, tile, SPREAD_NONE, False, grad, grad_stride)
+        grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_NONE, grad, grad_stride)
     elif job.spread == SPREAD_EVEN:
-        grad_classes(x, stride, x, x, n, number, keep, share, tile, SPREAD_EVEN, False, grad, grad_stride)
+        grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN, grad, grad_stride)
     elif job.spread == SPREAD_WEIGHT:
-        grad_classes(x, stride, x, weight, n, number, keep, share, tile, SPREAD_EVEN, True, grad, grad_stride)
+        grad_classes(x, stride, x, weight, n, number, keep, share, tile, LOOP_WEIGHT, grad, grad_stride)
     elif weight == NULL:
-        grad_classes(x, stride, given, x, n, number, keep, share, tile, SPREAD_GIVEN, False, grad, grad_stride)
+        grad_classes(x, stride, given, x, n, number, keep, share, tile, LOOP_GIVEN, grad, grad_stride)
     else:
-        grad_classes(x, stride, given, weight, n, number, keep, share, tile, SPREAD_GIVEN, True, grad, grad_stride)
+        grad_classes(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT, grad, grad_stride)
 
 
 cdef void apply_tile_slopes(const Job *job, const Tile *tile, real *grad, Py_ssize_t k, Py_ssize_t n) noexcept nogil:

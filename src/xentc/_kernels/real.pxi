@@ -9,6 +9,25 @@ cdef enum:
     HEADROOM = 60           # powers of two that a sum may rise above its reference before it is done again
 
 
+# What the compiler makes a loop of its own for: job.spread, with GIVEN split by whether there are class weights, and,
+# where samples lie side by side, NONE by whether a shift is subtracted. One literal argument, as gcc clones a function
+# for one.
+cdef enum:
+    LOOP_NONE, LOOP_EVEN, LOOP_WEIGHT, LOOP_GIVEN, LOOP_GIVEN_WEIGHT, LOOP_SHIFT
+
+
+cdef inline bint spreads(int loop) noexcept nogil:
+    return loop != LOOP_NONE and loop != LOOP_SHIFT
+
+
+cdef inline bint weighs(int loop) noexcept nogil:
+    return loop == LOOP_WEIGHT or loop == LOOP_GIVEN_WEIGHT
+
+
+cdef inline bint takes_given(int loop) noexcept nogil:
+    return loop == LOOP_GIVEN or loop == LOOP_GIVEN_WEIGHT
+
+
 cdef inline real exp_over(real x, real magic) noexcept nogil:
     if real is float:
         return exp_over_f32(x, magic)

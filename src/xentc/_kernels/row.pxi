@@ -36,8 +36,8 @@ cdef struct RowView:
 
 cdef inline void add_groups(const real *restrict x, const real *restrict weight, const real *restrict given,
                             Py_ssize_t n_groups, real low, real magic, real origin, real keep, real share,
-                            int spread, bint weighted, LaneSums *restrict sums) noexcept nogil:
-    # Called with spread and weighted as literals: one body, a loop for each combination. origin comes scaled.
+                            int loop, LaneSums *restrict sums) noexcept nogil:
+    # Called with loop as a literal: one body, compiled once for each. origin comes scaled.
     cdef real partial[LANES]
     cdef real highest[LANES]
     cdef real spread_sum[LANES]
@@ -52,26 +52,26 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
         while g < stop:
             for line in range(n_lines):
                 prefetch(<const char *>x + PREFETCH_BYTES + 64 * line)
-                if spread == SPREAD_GIVEN:
+                if takes_given(loop):
                     prefetch(<const char *>given + PREFETCH_BYTES + 64 * line)
             for lane in range(LANES):
                 value = x[lane]
                 highest[lane] = larger(value, highest[lane])
                 partial[lane] += exp_over(at_least(value, low), magic)
-                if spread != SPREAD_NONE:
-                    mass = madd(given[lane], keep, share) if spread == SPREAD_GIVEN else <real>1
-                    mass = mass * weight[lane] if weighted else mass
+                if spreads(loop):
+                    mass = madd(given[lane], keep, share) if takes_given(loop) else <real>1
+                    mass = mass * weight[lane] if weighs(loop) else mass
                     spread_mass[lane] += mass
                     spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin))
             x += LANES
-            weight += LANES if weighted else 0
-            given += LANES if spread == SPREAD_GIVEN else 0
+            weight += LANES if weighs(loop) else 0
+            given += LANES if takes_given(loop) else 0
             g += 1
         for lane in range(LANES):
             sums.sum_exp[lane] += partial[lane]
-            if spread != SPREAD_NONE:
+            if spreads(loop):
                 sums.spread_sum[lane] += spread_sum[lane]
-            if spread == SPREAD_GIVEN:
+            if takes_given(loop):
                 sums.spread_mass[lane] += spread_mass[lane]
     memcpy(sums.highest, highest, sizeof(highest))
 
@@ -80,15 +80,15 @@ cdef void add_dense(const Job *job, const real *x, const real *weight, const rea
                     real low, real magic, real origin, int spread, LaneSums *sums) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     if spread == SPREAD_NONE:
-        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, SPREAD_NONE, False, sums)
+        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, LOOP_NONE, sums)
     elif spread == SPREAD_EVEN:
-        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, SPREAD_EVEN, False, sums)
+        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, LOOP_EVEN, sums)
     elif spread == SPREAD_WEIGHT:
-        add_groups(x, weight, x, n_groups, low, magic, origin, keep, share, SPREAD_EVEN, True, sums)
+        add_groups(x, weight, x, n_groups, low, magic, origin, keep, share, LOOP_WEIGHT, sums)
     elif weight == NULL:
-        add_groups(x, x, given, n_groups, low, magic, origin, keep, share, SPREAD_GIVEN, False, sums)
+        add_groups(x, x, given, n_groups, low, magic, origin, keep, share, LOOP_GIVEN, sums)
     else:
-        add_groups(x, weight, given, n_groups, low, magic, origin, keep, share, SPREAD_GIVEN, True, sums)
+        add_groups(x, weight, given, n_groups, low, magic, origin, keep, share, LOOP_GIVEN_WEIGHT, sums)
 
 
 cdef void add_padded(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n,

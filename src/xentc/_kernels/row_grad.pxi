@@ -2,9 +2,9 @@
 
 
 cdef inline void grad_groups(const real *x, const real *weight, const real *given, Py_ssize_t n_groups, real low,
-                             real magic, real scale, real push, real keep, real share, int spread, bint weighted,
+                             real magic, real scale, real push, real keep, real share, int loop,
                              real *grad) noexcept nogil:
-    # x and grad may be the same memory: a group is read whole before it is written. spread and weighted are literals.
+    # x and grad may be the same memory: a group is read whole before it is written. loop is a literal.
     cdef real values[LANES]
     cdef Py_ssize_t g, lane, k
     cdef real value, mass
@@ -12,9 +12,9 @@ cdef inline void grad_groups(const real *x, const real *weight, const real *give
         k = g * LANES
         for lane in range(LANES):
             value = exp_over(at_least(x[k + lane], low), magic) * scale
-            if spread != SPREAD_NONE:
-                mass = madd(given[k + lane], keep, share) if spread == SPREAD_GIVEN else share
-                mass = mass * weight[k + lane] if weighted else mass
+            if spreads(loop):
+                mass = madd(given[k + lane], keep, share) if takes_given(loop) else share
+                mass = mass * weight[k + lane] if weighs(loop) else mass
                 value = (<real>0 if scale == 0 else value) - push * mass
             values[lane] = value
         memcpy(grad + k, values, sizeof(values))
@@ -24,15 +24,15 @@ cdef void grad_dense(const Job *job, const real *x, const real *weight, const re
                      real low, real magic, real scale, real push, real *grad) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     if job.spread == SPREAD_NONE:
-        grad_groups(x, x, x, n_groups, low, magic, scale, push, keep, share, SPREAD_NONE, False, grad)
+        grad_groups(x, x, x, n_groups, low, magic, scale, push, keep, share, LOOP_NONE, grad)
     elif job.spread == SPREAD_EVEN:
-        grad_groups(x, x, x, n_groups, low, magic, scale, push, keep, share, SPREAD_EVEN, False, grad)
+        grad_groups(x, x, x, n_groups, low, magic, scale, push, keep, share, LOOP_EVEN, grad)
     elif job.spread == SPREAD_WEIGHT:
-        grad_groups(x, weight, x, n_groups, low, magic, scale, push, keep, share, SPREAD_EVEN, True, grad)
+        grad_groups(x, weight, x, n_groups, low, magic, scale, push, keep, share, LOOP_WEIGHT, grad)
     elif weight == NULL:
-        grad_groups(x, x, given, n_groups, low, magic, scale, push, keep, share, SPREAD_GIVEN, False, grad)
+        grad_groups(x, x, given, n_groups, low, magic, scale, push, keep, share, LOOP_GIVEN, grad)
     else:
-        grad_groups(x, weight, given, n_groups, low, magic, scale, push, keep, share, SPREAD_GIVEN, True, grad)
+        grad_groups(x, weight, given, n_groups, low, magic, scale, push, keep, share, LOOP_GIVEN_WEIGHT, grad)
 
 
 cdef void grad_run(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n, real low,
