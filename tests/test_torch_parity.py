@@ -16,15 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
 import strategies
+import tolerances
 
 import xentc
 
 N_CASES = 5000
 CHUNK = 250
 
-# dtype: relative tolerance
-DTYPES = {"float32": 2e-6, "float64": 1e-11}
+# dtype: relative tolerance of the loss and of the gradient
+DTYPES = {"float32": (2e-6, 2e-6), "float64": (1e-11, 1e-11), "float16": (2e-6, 1e-3), "bfloat16": (2e-6, 8e-3)}
+DTYPES = {name: DTYPES[name] for name in ("float32", "float64", *strategies.HALVES)}
 
 
 @dataclass
@@ -42,6 +45,10 @@ class Case:
         return min(1, self.input.ndim - 1)
 
     @property
+    def soft(self) -> bool:
+        return self.target.shape == self.input.shape
+
+    @property
     def n_classes(self) -> int:
         return self.input.shape[self.axis]
 
@@ -51,61 +58,92 @@ class Case:
         return np.moveaxis(self.input, self.axis, -1)
 
 
-def add_weight(case: Case) -> None:
+# Each returns whether it applies to the case.
+
+
+def add_probabilities(case: Case) -> bool:
+    probability = case.rng.uniform(0, 1, case.input.shape) * (case.rng.random(case.input.shape) < 0.7)
+    case.target = probability.astype(case.rng.choice(["float16", "float32", "float64"]))
+    return True
+
+
+def add_smoothing(case: Case) -> bool:
+    case.options["label_smoothing"] = float(case.rng.choice([0.1, 0.01, 0.5, 1.0]))
+    return True
+
+
+def add_weight(case: Case) -> bool:
     weight = case.rng.uniform(0.1, 2, case.n_classes)
     weight[case.rng.random(case.n_classes) < 0.1] = 0.0
     case.options["weight"] = weight.astype(case.rng.choice(["float32", "float64"]))
+    return True
 
 
-def add_ignore_index(case: Case) -> None:
+def add_ignore_index(case: Case) -> bool:
+    if case.soft:
+        return False
     ignore_index = int(case.rng.choice([-100, -1, 0, case.n_classes - 1]))
     case.options["ignore_index"] = ignore_index
     case.target = np.where(case.rng.random(case.target.shape) < 0.3, ignore_index, case.target)
+    return True
 
 
-def add_layout(case: Case) -> None:
+def add_layout(case: Case) -> bool:
     """A layout for xentc. Broadcast logits repeat the first sample."""
     names = ["Fortran", "transposed", "stepped", "sliced", "reversed", "broadcast", "misaligned", "big_endian"]
     case.layout = str(case.rng.choice(names))
     if case.layout == "broadcast":
         case.input[...] = case.input[:1] if case.input.ndim > 1 else case.input
+    return True
 
 
-def add_non_finite(case: Case) -> None:
+def add_non_finite(case: Case) -> bool:
     value = case.rng.choice([np.nan, np.inf, -np.inf, -np.inf])
     case.input[case.rng.random(case.input.shape) < 0.1] = value
     if case.rng.random() < 0.2:
-        case.rows[case.rng.random(case.target.shape) < 0.2] = value
+        case.rows[case.rng.random(case.rows.shape[:-1]) < 0.2] = value
+    return True
 
 
-def add_masked_classes(case: Case) -> None:
-    lowest = case.rng.choice([-np.inf, np.finfo(np.float32).min])
-    case.rows[..., case.rng.random(case.n_classes) < 0.3] = lowest
+def add_masked_classes(case: Case) -> bool:
+    lowest = float(tolerances.float_limits(case.input.dtype).min)
+    if case.soft or "label_smoothing" in case.options:
+        lowest = max(lowest, -1e30)  # of which a sum does not overflow
+    case.rows[..., case.rng.random(case.n_classes) < 0.3] = case.rng.choice([-np.inf, lowest])
+    return True
 
 
-def add_offset(case: Case) -> None:
-    case.input += case.rng.choice([-1e4, 1e4, 300])
+def add_offset(case: Case) -> bool:
+    offset = case.rng.choice([-1e4, 1e4, 300])
+    case.input[...] = (case.input.astype(np.float64) + offset).astype(case.input.dtype)
+    return True
 
 
-def add_ties(case: Case) -> None:
-    case.input[...] = np.round(case.input)
+def add_ties(case: Case) -> bool:
+    case.input[...] = np.round(case.input.astype(np.float64)).astype(case.input.dtype)
+    return True
 
 
-def add_target_dtype(case: Case) -> None:
+def add_target_dtype(case: Case) -> bool:
+    if case.soft:
+        return False
     lowest, highest = case.target.min(initial=0), case.target.max(initial=0)
     limits = {name: np.iinfo(name) for name in strategies.INTEGERS}
     names = [name for name, limit in limits.items() if limit.min <= lowest and highest <= limit.max]
     case.target = case.target.astype(case.rng.choice(names))
+    return True
 
 
 # name: the share of cases, what it does to a case; in this order
-FEATURES: dict[str, tuple[float, Callable[[Case], None]]] = {
+FEATURES: dict[str, tuple[float, Callable[[Case], bool]]] = {
+    "probabilities": (0.2, add_probabilities),
+    "label_smoothing": (0.6, add_smoothing),
     "ties": (0.2, add_ties),
     "offset": (0.1, add_offset),
     "masked classes": (0.1, add_masked_classes),
     "non-finite": (0.2, add_non_finite),
-    "weight": (0.6, add_weight),
-    "ignore_index": (0.6, add_ignore_index),
+    "weight": (0.75, add_weight),
+    "ignore_index": (0.8, add_ignore_index),
     "non-contiguous": (0.35, add_layout),
     "target dtype": (0.5, add_target_dtype),
 }
@@ -127,8 +165,7 @@ def draw_case(number: int) -> Case:
     case.options["reduction"] = reduction
     case.features.append(f"reduction={reduction}")
     for name, (share, add) in FEATURES.items():
-        if rng.random() < share:
-            add(case)
+        if rng.random() < share and add(case):
             case.features.append(name)
     case.grad_output = rng.normal(size=samples if reduction == "none" else ())
     agree_on_purpose(case)
@@ -137,18 +174,26 @@ def draw_case(number: int) -> Case:
 
 def agree_on_purpose(case: Case) -> None:
     """What xentc defines otherwise than torch, taken out of a case."""
-    classes = np.where(case.target == case.options.get("ignore_index", -100), 0, case.target).astype(np.intp)
-    ignored = case.target == case.options.get("ignore_index", -100)
-    weight = case.options.get("weight", np.ones(case.n_classes))[classes]
-    # An ignored sample that holds nan or inf: gradient 0, torch's is nan.
-    # A weight of exactly 0: its sample's loss and gradient are 0, torch's are nan where a logit is not finite.
-    removed = ignored | (weight == 0)
+    with np.errstate(all="ignore"):
+        steps = reference.take_steps(case.input, case.target, dtype=np.float64, **case.options)
+    absent = np.reshape(steps.coefficient == 0, case.rows.shape)
+    # A sample of which nothing is left, as it is ignored or its coefficients are all 0: gradient 0 whatever its logits
+    # hold, torch's is nan where one is not finite.
+    removed = absent.all(axis=-1)
     case.rows[removed] = np.where(np.isfinite(case.rows[removed]), case.rows[removed], 0)
-    if case.layout == "broadcast" and np.any(removed):
-        case.layout = "stepped"  # its samples are no longer the same
-    # A mean of which every weight is 0: gradient 0, torch's is nan.
-    if case.options["reduction"] == "mean" and removed.all() and not ignored.all():
+    # A coefficient of 0 (weight or probability) at a class of -inf: nothing, torch's is 0 times inf. With an index and
+    # no smoothing, torch does not read that class either.
+    if case.soft or "label_smoothing" in case.options:
+        case.rows[absent & (case.rows == -np.inf)] = -50
+    # Smoothing 1 leaves nothing of the target's own term; torch's is 0 times inf.
+    if case.options.get("label_smoothing") == 1.0 and np.any(np.isinf(case.input)):
+        case.options["label_smoothing"] = 0.5
+    if case.layout == "broadcast" and np.any(absent):
+        case.layout = "stepped"  # its samples may no longer be the same
+    # A mean over weights that are all 0: gradient 0, torch's is nan.
+    if steps.denominator == 0 and steps.valid.any():
         case.options["reduction"] = "sum"
+    # Losses of halves are float32, torch's are halves: torch is asked for float64 here.
 
 
 def torch_answer(torch: Any, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +201,7 @@ def torch_answer(torch: Any, case: Case) -> tuple[np.ndarray, np.ndarray]:
     if "weight" in options:
         options["weight"] = torch.tensor(options["weight"], dtype=torch.float64)
     x = torch.tensor(case.input.astype(np.float64), requires_grad=True)
-    target = torch.tensor(case.target.astype(np.int64))
+    target = torch.tensor(case.target.astype(np.float64 if case.soft else np.int64))
     loss = torch.nn.functional.cross_entropy(x, target, **options)
     loss.backward(torch.tensor(case.grad_output))
     return loss.detach().numpy(), x.grad.numpy()
@@ -169,18 +214,29 @@ def our_answer(case: Case, **changed: Any) -> tuple[Any, np.ndarray]:
 
 
 def assert_equal(case: Case, ours: tuple[Any, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]) -> None:
-    rtol = DTYPES[case.input.dtype.name]
-    finite = np.abs(case.input[np.isfinite(case.input) & (np.abs(case.input) < 1e30)])
+    dtype = case.input.dtype
+    arithmetic = np.promote_types(dtype, np.float32) if dtype.kind == "f" else np.dtype(np.float32)
+    assert (np.asarray(ours[0]).dtype, ours[1].dtype) == (arithmetic, dtype)
+    with np.errstate(all="ignore"):
+        steps = reference.take_steps(case.input, case.target, dtype=np.float64, **case.options)
+        loss_size, grad_size = tolerances.sizes(steps, case.grad_output, case.options, arithmetic)
+    finite = np.abs(case.input.astype(np.float64)[np.isfinite(case.input)])
     # torch's lse - x errs by an eps of float64 of the logits, and so does every sum of these.
-    atol = 1e-14 * (1 + finite.max(initial=0)) * max(1, case.target.size)
-    with np.errstate(over="ignore"):  # a loss beyond float32 is inf there
-        theirs = theirs[0].astype(case.input.dtype), theirs[1].astype(case.input.dtype)
+    error = 1e-14 * (1 + finite[finite < 1e30].max(initial=0)) * max(1, case.target.size)
+    smallest = float(tolerances.float_limits(dtype).smallest_subnormal)
     scale = max(1.0, float(np.abs(case.grad_output).max(initial=0)))
-    np.testing.assert_allclose(ours[0], theirs[0], rtol=rtol, atol=atol, err_msg="loss")
-    np.testing.assert_allclose(ours[1], theirs[1], rtol=rtol, atol=atol * scale, err_msg="gradient")
-    assert (np.shape(ours[0]), np.shape(ours[1])) == (theirs[0].shape, theirs[1].shape)
-    assert ours[1].dtype == case.input.dtype
-    assert np.asarray(ours[0]).dtype == case.input.dtype
+    with np.errstate(over="ignore"):  # a loss beyond float32 is inf there
+        loss = theirs[0].astype(arithmetic)
+    assert_close("loss", ours[0], loss, DTYPES[dtype.name][0] * loss_size + error)
+    grad_error = error * scale + smallest
+    assert_close("gradient", ours[1].astype(np.float64), theirs[1], DTYPES[dtype.name][1] * grad_size + grad_error)
+
+
+def assert_close(name: str, our: Any, their: np.ndarray, tolerance: np.ndarray) -> None:
+    assert np.shape(our) == their.shape
+    with np.errstate(invalid="ignore"):
+        same = (our == their) | (np.isnan(our) & np.isnan(their)) | (np.abs(our - their) <= tolerance)
+    assert np.all(same), f"{name}: {our}, torch has {their}, at {np.argwhere(~same).tolist()}"
 
 
 @pytest.mark.parametrize("first", range(0, N_CASES, CHUNK))
@@ -197,6 +253,7 @@ def test_equals_torch(torch: Any, count_case: Callable[..., None], first: int) -
 FAULTS: dict[str, dict[str, Any]] = {
     "weight": {"weight": None},
     "ignore_index": {"ignore_index": -7},
+    "label_smoothing": {"label_smoothing": 0.0},
     "reduction=mean": {"reduction": "sum"},
     "reduction=sum": {"reduction": "mean"},
 }
@@ -224,7 +281,7 @@ def test_what_the_torch_cases_hold() -> None:
     for number in range(N_CASES):
         features = draw_case(number).features
         counts.update(features)
-        counts["weight and ignore_index"] += {"weight", "ignore_index"} <= set(features)
-    least = {"weight and ignore_index": 0.25, "non-contiguous": 0.25, "non-finite": 0.1}
+        counts["three options"] += {"weight", "ignore_index", "label_smoothing"} <= set(features)
+    least = {"three options": 0.25, "non-contiguous": 0.25, "non-finite": 0.1, "probabilities": 0.1}
     least |= dict.fromkeys(DTYPES, 0.1) | dict.fromkeys(SHAPES, 0.1)
     assert {name: counts[name] for name, share in least.items() if counts[name] < share * N_CASES} == {}

@@ -36,13 +36,15 @@ cdef struct RowView:
 
 cdef inline void add_groups(const real *restrict x, const real *restrict weight, const real *restrict given,
                             Py_ssize_t n_groups, real low, real magic, real origin, real keep, real share,
-                            int loop, LaneSums *restrict sums) noexcept nogil:
-    # Called with loop as a literal: one body, compiled once for each. origin comes scaled.
+                            int loop, const char *ahead, Py_ssize_t step,
+                            LaneSums *restrict sums) noexcept nogil:
+    # Called with loop as a literal: one body, compiled once for each. origin comes scaled. `ahead` is where to prefetch
+    # the caller's memory, a group of which is `step` bytes, also where x is a buffer that it was widened into.
     cdef real partial[LANES]
     cdef real highest[LANES]
     cdef real spread_sum[LANES]
     cdef real spread_mass[LANES]
-    cdef Py_ssize_t g = 0, stop, lane, line, n_lines = LANES * sizeof(real) // 64
+    cdef Py_ssize_t g = 0, stop, lane
     cdef real value, mass
     memcpy(highest, sums.highest, sizeof(highest))
     while g < n_groups:
@@ -50,10 +52,15 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
         for lane in range(LANES):
             partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
         while g < stop:
-            for line in range(n_lines):
-                prefetch(<const char *>x + PREFETCH_BYTES + 64 * line)
-                if takes_given(loop):
-                    prefetch(<const char *>given + PREFETCH_BYTES + 64 * line)
+            prefetch(ahead)
+            if step > 64:
+                prefetch(ahead + 64)
+            if step > 128:
+                prefetch(ahead + 128)
+                prefetch(ahead + 192)
+            if takes_given(loop):
+                prefetch(<const char *>given + PREFETCH_BYTES)
+                prefetch(<const char *>given + PREFETCH_BYTES + 64)
             for lane in range(LANES):
                 value = x[lane]
                 highest[lane] = larger(value, highest[lane])
@@ -64,6 +71,7 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
                     spread_mass[lane] += mass
                     spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin))
             x += LANES
+            ahead += step
             weight += LANES if weighs(loop) else 0
             given += LANES if takes_given(loop) else 0
             g += 1
@@ -77,18 +85,19 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
 
 
 cdef void add_dense(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n_groups,
-                    real low, real magic, real origin, int spread, LaneSums *sums) noexcept nogil:
+                    real low, real magic, real origin, int spread, const char *ahead, Py_ssize_t step,
+                    LaneSums *sums) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     if spread == SPREAD_NONE:
-        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, LOOP_NONE, sums)
+        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, LOOP_NONE, ahead, step, sums)
     elif spread == SPREAD_EVEN:
-        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, LOOP_EVEN, sums)
+        add_groups(x, x, x, n_groups, low, magic, origin, keep, share, LOOP_EVEN, ahead, step, sums)
     elif spread == SPREAD_WEIGHT:
-        add_groups(x, weight, x, n_groups, low, magic, origin, keep, share, LOOP_WEIGHT, sums)
+        add_groups(x, weight, x, n_groups, low, magic, origin, keep, share, LOOP_WEIGHT, ahead, step, sums)
     elif weight == NULL:
-        add_groups(x, x, given, n_groups, low, magic, origin, keep, share, LOOP_GIVEN, sums)
+        add_groups(x, x, given, n_groups, low, magic, origin, keep, share, LOOP_GIVEN, ahead, step, sums)
     else:
-        add_groups(x, weight, given, n_groups, low, magic, origin, keep, share, LOOP_GIVEN_WEIGHT, sums)
+        add_groups(x, weight, given, n_groups, low, magic, origin, keep, share, LOOP_GIVEN_WEIGHT, ahead, step, sums)
 
 
 cdef void add_padded(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n,
@@ -105,7 +114,7 @@ cdef void add_padded(const Job *job, const real *x, const real *weight, const re
     if 0 <= hole < LANES:
         group[hole] = <real>-INFINITY
     if job.spread == SPREAD_NONE:
-        add_dense(job, group, NULL, NULL, 1, low, magic, origin, SPREAD_NONE, sums)
+        add_dense(job, group, NULL, NULL, 1, low, magic, origin, SPREAD_NONE, <const char *>x, 0, sums)
         return
     for lane in range(LANES):
         probabilities[lane] = 0
@@ -114,22 +123,23 @@ cdef void add_padded(const Job *job, const real *x, const real *weight, const re
             weights[lane] = 1 if weight == NULL else weight[lane]
             probabilities[lane] = 0 if given == NULL else given[lane]
     add_dense(job, group, weights, probabilities, 1, low, magic, origin,
-              SPREAD_GIVEN if job.spread == SPREAD_GIVEN else SPREAD_WEIGHT, sums)
+              SPREAD_GIVEN if job.spread == SPREAD_GIVEN else SPREAD_WEIGHT, <const char *>x, 0, sums)
 
 
 cdef void add_run(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n, Py_ssize_t hole,
-                  real low, real magic, real origin, LaneSums *sums) noexcept nogil:
+                  real low, real magic, real origin, const char *ahead, Py_ssize_t step,
+                  LaneSums *sums) noexcept nogil:
     cdef Py_ssize_t n_groups = n // LANES, g = 0, k
     if 0 <= hole < n_groups * LANES:
         g = hole // LANES
         k = g * LANES
-        add_dense(job, x, weight, given, g, low, magic, origin, job.spread, sums)
+        add_dense(job, x, weight, given, g, low, magic, origin, job.spread, ahead, step, sums)
         add_padded(job, x + k, from_(weight, k), from_(given, k), LANES, hole - k,
                    low, magic, origin, sums)
         g += 1
     k = g * LANES
     add_dense(job, x + k, from_(weight, k), from_(given, k), n_groups - g,
-              low, magic, origin, job.spread, sums)
+              low, magic, origin, job.spread, ahead + g * step, step, sums)
     k = n_groups * LANES
     if n > k:
         add_padded(job, x + k, from_(weight, k), from_(given, k), n - k, hole - k,
@@ -172,14 +182,16 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     cdef LaneSums sums
     cdef real low = lowest_of(part.exponent, _), magic = magic_of(part.exponent, _)
     cdef real *highest = <real *>sums.highest
-    cdef Py_ssize_t k, lane, n
+    cdef Py_ssize_t k, lane, n, stride = job.input.class_stride_bytes
+    cdef Py_ssize_t step = LANES * stride if 0 < stride <= <Py_ssize_t>sizeof(double) else 0
     memset(&sums, 0, sizeof(sums))
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
     for k from begin <= k < end by CHUNK:
         n = min(end - k, <Py_ssize_t>CHUNK)
         add_run(job, load_logits(job, row, k, n, _), weights_from(job, k, _), load_given(job, row, k, n, _), n,
-                <Py_ssize_t>row.hole - k, low, magic, <real>(row.origin * SPREAD_SCALE), &sums)
+                <Py_ssize_t>row.hole - k, low, magic, <real>(row.origin * SPREAD_SCALE),
+                row.logits + k * stride + PREFETCH_BYTES, step, &sums)
     part.sum_exp = fold_lanes(sums.sum_exp)
     part.spread_sum = fold_lanes(sums.spread_sum) if job.spread != SPREAD_NONE else 0.0
     part.spread_mass = fold_lanes(sums.spread_mass) if job.spread == SPREAD_GIVEN else 0.0

@@ -72,7 +72,8 @@ cdef const real *load_run(const Operand *operand, const char *source, Py_ssize_t
     if not is_dense(source, stride_bytes, code, operand.swapped):
         for k in range(n):
             buffer[k] = <real>read_number(source + k * stride_bytes, code, operand.swapped)
-    elif code == F32:
+        return buffer
+    if code == F32:
         for k in range(n):
             buffer[k] = <real>(<const float *>source)[k]
     elif code == F64:
