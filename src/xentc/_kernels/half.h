@@ -4,17 +4,17 @@
 
 #include "vmath.h"
 
-static inline float widen_bf16(uint16_t half) { return from_bits_f32((uint32_t)half << 16); }
+ALWAYS_INLINE float widen_bf16(uint16_t half) { return from_bits_f32((uint32_t)half << 16); }
 
 /* The exponent is moved to float's place and rescaled by 2^112, which also makes subnormals right; 2^16 and above can
  * only come of infinities and nan, which get float's exponent. */
-static inline float widen_f16(uint16_t half) {
+ALWAYS_INLINE float widen_f16(uint16_t half) {
     float magnitude = from_bits_f32((uint32_t)(half & 0x7fff) << 13) * 0x1p112f;
     uint32_t special = (uint32_t)-(int32_t)(magnitude >= 65536.0f) & 0x7f800000u;
     return from_bits_f32((uint32_t)bits_f32(magnitude) | special | (uint32_t)(half & 0x8000) << 16);
 }
 
-static inline uint16_t narrow_bf16(float x) {
+ALWAYS_INLINE uint16_t narrow_bf16(float x) {
     uint32_t bits = (uint32_t)bits_f32(x);
     uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
     uint32_t is_nan = (uint32_t)-(int32_t)((bits & 0x7fffffffu) > 0x7f800000u);
@@ -22,7 +22,7 @@ static inline uint16_t narrow_bf16(float x) {
 }
 
 /* Normal results: round the bits. Subnormal ones: adding 0.5 makes float's own addition round at their last place. */
-static inline uint16_t narrow_f16(float x) {
+ALWAYS_INLINE uint16_t narrow_f16(float x) {
     uint32_t bits = (uint32_t)bits_f32(x), magnitude = bits & 0x7fffffffu;
     uint32_t normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1)) >> 13;
     uint32_t tiny = (uint32_t)bits_f32(from_bits_f32(magnitude) + 0.5f) - 0x3f000000u;

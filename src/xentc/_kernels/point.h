@@ -21,7 +21,7 @@ typedef struct {
 #define FAR_EXPONENT 200.0
 #define FAR_LOGIT (-1e5)
 
-static inline SoftmaxPoint softmax_point(double sum_exp, double exponent, double x) {
+ALWAYS_INLINE SoftmaxPoint softmax_point(double sum_exp, double exponent, double x) {
     SoftmaxPoint point;
     double near_x = at_least_f64(x, FAR_LOGIT);
     double n = madd_f64(near_x, LOG2E, MAGIC_F64) - MAGIC_F64;

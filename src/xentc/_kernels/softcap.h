@@ -5,7 +5,7 @@
 
 #include "vmath.h"
 
-static inline double softcap_f64(double x, double cap) {
+ALWAYS_INLINE double softcap_f64(double x, double cap) {
     double y = x / cap;
     double twice = -at_least_f64(-2.0 * from_bits_f64((uint64_t)bits_f64(y) & 0x7fffffffffffffffu), -80.0);
     double n = madd_f64(twice, LOG2E, MAGIC_F64) - MAGIC_F64;
@@ -17,7 +17,7 @@ static inline double softcap_f64(double x, double cap) {
 }
 
 /* 1 - tanh^2 = 4 e / (e + 1)^2, e = exp(2|y|). */
-static inline double softcap_slope_f64(double x, double cap) {
+ALWAYS_INLINE double softcap_slope_f64(double x, double cap) {
     double y = x / cap;
     double twice = -at_least_f64(-2.0 * from_bits_f64((uint64_t)bits_f64(y) & 0x7fffffffffffffffu), -600.0);
     double e = exp_over_f64(twice, MAGIC_F64 + 1023.0);

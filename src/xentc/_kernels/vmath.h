@@ -14,20 +14,27 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-#define XENTC_FMA 1
-static inline float madd_f32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-static inline double madd_f64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+/* A call in a loop keeps it from being vectorised, and gcc stops inlining a long function at its second use. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 #else
-#define XENTC_FMA 0
-static inline float madd_f32(float a, float b, float c) { return a * b + c; }
-static inline double madd_f64(double a, double b, double c) { return a * b + c; }
+#define ALWAYS_INLINE static inline
 #endif
 
-static inline int32_t bits_f32(float x) { int32_t b; memcpy(&b, &x, sizeof b); return b; }
-static inline int64_t bits_f64(double x) { int64_t b; memcpy(&b, &x, sizeof b); return b; }
-static inline float from_bits_f32(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
-static inline double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof x); return x; }
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define XENTC_FMA 1
+ALWAYS_INLINE float madd_f32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+ALWAYS_INLINE double madd_f64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else
+#define XENTC_FMA 0
+ALWAYS_INLINE float madd_f32(float a, float b, float c) { return a * b + c; }
+ALWAYS_INLINE double madd_f64(double a, double b, double c) { return a * b + c; }
+#endif
+
+ALWAYS_INLINE int32_t bits_f32(float x) { int32_t b; memcpy(&b, &x, sizeof b); return b; }
+ALWAYS_INLINE int64_t bits_f64(double x) { int64_t b; memcpy(&b, &x, sizeof b); return b; }
+ALWAYS_INLINE float from_bits_f32(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
+ALWAYS_INLINE double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof x); return x; }
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define BIG_ENDIAN_HOST 1
@@ -46,7 +53,7 @@ static inline double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof
 #define LN2_LO_F64 0x1.a39ef35793c76p-33
 
 /* p(r) = exp(r) on |r| <= ln(2)/2, minimax in relative error with p(0) = 1: 9.2e-8, and 7.7e-18 with 1 + r fixed. */
-static inline float exp_poly_f32(float r) {
+ALWAYS_INLINE float exp_poly_f32(float r) {
     float p = 0x1.0f9ee4p-7f;
     p = madd_f32(p, r, 0x1.573adap-5f);
     p = madd_f32(p, r, 0x1.555a82p-3f);
@@ -55,7 +62,7 @@ static inline float exp_poly_f32(float r) {
     return madd_f32(p, r, 1.0f);
 }
 
-static inline double expm1_over_r_f64(double r) {
+ALWAYS_INLINE double expm1_over_r_f64(double r) {
     double p = 2.511009630403348889e-8;
     p = madd_f64(p, r, 2.7632716110097872761e-7);
     p = madd_f64(p, r, 2.7557242213510690926e-6);
@@ -69,9 +76,9 @@ static inline double expm1_over_r_f64(double r) {
     return madd_f64(p, r, 1.0);
 }
 
-static inline double exp_poly_f64(double r) { return madd_f64(expm1_over_r_f64(r), r, 1.0); }
+ALWAYS_INLINE double exp_poly_f64(double r) { return madd_f64(expm1_over_r_f64(r), r, 1.0); }
 
-static inline double reduce_f64(double x, double n) {
+ALWAYS_INLINE double reduce_f64(double x, double n) {
     return madd_f64(n, -LN2_LO_F64, madd_f64(n, -LN2_HI_F64, x));
 }
 
@@ -82,33 +89,33 @@ static inline double reduce_f64(double x, double n) {
 #if XENTC_FMA
 #define SKEW_F32 (-1.904654299957768e-9)
 #define SKEW_F64 2.319046813846300e-17
-static inline float reduce_fast_f32(float x, float n) { return madd_f32(n, -0x1.62e430p-1f, x); }
-static inline double reduce_fast_f64(double x, double n) { return madd_f64(n, -0x1.62e42fefa39efp-1, x); }
+ALWAYS_INLINE float reduce_fast_f32(float x, float n) { return madd_f32(n, -0x1.62e430p-1f, x); }
+ALWAYS_INLINE double reduce_fast_f64(double x, double n) { return madd_f64(n, -0x1.62e42fefa39efp-1, x); }
 #else
 #define SKEW_F32 0.0
 #define SKEW_F64 0.0
-static inline float reduce_fast_f32(float x, float n) {
+ALWAYS_INLINE float reduce_fast_f32(float x, float n) {
     float r = (x - n * 0.6953125f) + n * 0.0021667480468750f;
     return r - n * 1.42860676e-6f;
 }
-static inline double reduce_fast_f64(double x, double n) { return reduce_f64(x, n); }
+ALWAYS_INLINE double reduce_fast_f64(double x, double n) { return reduce_f64(x, n); }
 #endif
 
 /* exp(-n skew), for |n skew| < 3e-4. */
-static inline double unskew(double n, double skew) {
+ALWAYS_INLINE double unskew(double n, double skew) {
     double y = n * skew;
     return madd_f64(y, madd_f64(y, madd_f64(y, -1.0 / 6.0, 0.5), -1.0), 1.0);
 }
 
 /* exp(x) 2^-m. The reference rides in the magic number: magic = MAGIC + bias - m, so that the low bits of t are the
  * exponent field of 2^(n - m). Skewed, see above. Exactly 0 for x at the clamp (m - bias) ln 2; nan stays nan. |m| < 2^20. */
-static inline float exp_over_f32(float x, float magic) {
+ALWAYS_INLINE float exp_over_f32(float x, float magic) {
     float t = madd_f32(x, (float)LOG2E, magic);
     float n = t - magic;
     return exp_poly_f32(reduce_fast_f32(x, n)) * from_bits_f32((uint32_t)bits_f32(t) << 23);
 }
 
-static inline double exp_over_f64(double x, double magic) {
+ALWAYS_INLINE double exp_over_f64(double x, double magic) {
     double t = madd_f64(x, LOG2E, magic);
     double n = t - magic;
     return exp_poly_f64(reduce_fast_f64(x, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
@@ -116,33 +123,33 @@ static inline double exp_over_f64(double x, double magic) {
 
 /* Comparisons spelled so that nan keeps its place: the running best drops it, the clamp lets it through. Each is one
  * max instruction on x86. */
-static inline float larger_f32(float x, float best) { return x > best ? x : best; }
-static inline double larger_f64(double x, double best) { return x > best ? x : best; }
-static inline float at_least_f32(float x, float low) { return x < low ? low : x; }
-static inline double at_least_f64(double x, double low) { return x < low ? low : x; }
+ALWAYS_INLINE float larger_f32(float x, float best) { return x > best ? x : best; }
+ALWAYS_INLINE double larger_f64(double x, double best) { return x > best ? x : best; }
+ALWAYS_INLINE float at_least_f32(float x, float low) { return x < low ? low : x; }
+ALWAYS_INLINE double at_least_f64(double x, double low) { return x < low ? low : x; }
 
 /* A coefficient of exactly 0 removes its term: 0 times inf or nan is 0 here. */
-static inline float times_f32(float coefficient, float x) { return coefficient == 0.0f ? 0.0f : coefficient * x; }
-static inline double times_f64(double coefficient, double x) { return coefficient == 0.0 ? 0.0 : coefficient * x; }
+ALWAYS_INLINE float times_f32(float coefficient, float x) { return coefficient == 0.0f ? 0.0f : coefficient * x; }
+ALWAYS_INLINE double times_f64(double coefficient, double x) { return coefficient == 0.0 ? 0.0 : coefficient * x; }
 
 /* A choice by mask, all ones or none. Chains of ?: are threaded into branches by gcc, and then no longer vectorise. */
-static inline int64_t mask_of(int condition) { return -(int64_t)condition; }
-static inline double select_f64(int64_t mask, double yes, double no) {
+ALWAYS_INLINE int64_t mask_of(int condition) { return -(int64_t)condition; }
+ALWAYS_INLINE double select_f64(int64_t mask, double yes, double no) {
     return from_bits_f64((uint64_t)((bits_f64(yes) & mask) | (bits_f64(no) & ~mask)));
 }
 
 /* 2^n for an integral n as a double, |n| <= 1000; nan gives some finite number. */
-static inline double pow2_f64(double n) {
+ALWAYS_INLINE double pow2_f64(double n) {
     return from_bits_f64((uint64_t)(bits_f64(n + MAGIC_F64) + 1023) << 52);
 }
 
 /* floor(log2(x)) of a positive normal x, and x scaled to [1, 2). */
-static inline double exponent_f64(double x) {
+ALWAYS_INLINE double exponent_f64(double x) {
     double biased = from_bits_f64(((uint64_t)bits_f64(x) >> 52) | 0x4330000000000000u); /* 2^52 + field */
     return biased - (4503599627370496.0 + 1023.0);
 }
 
-static inline double mantissa_f64(double x) {
+ALWAYS_INLINE double mantissa_f64(double x) {
     return from_bits_f64(((uint64_t)bits_f64(x) & 0x000fffffffffffffu) | 0x3ff0000000000000u);
 }
 
@@ -151,7 +158,7 @@ static inline double mantissa_f64(double x) {
 
 /* log(u) + n ln 2 + correction - subtract, u = 1 + f in [sqrt(1/2), sqrt(2)]. The atanh series with the minimax
  * coefficients of P. T. P. Tang's and FreeBSD's log; the order of the sums keeps the large part for last. */
-static inline double log_tail_f64(double f, double n, double correction, double subtract) {
+ALWAYS_INLINE double log_tail_f64(double f, double n, double correction, double subtract) {
     double s = f / (2.0 + f);
     double z = s * s;
     double w = z * z;
