@@ -218,7 +218,7 @@ def _strict(results: dict[str, int | float]) -> dict[str, int | float | None]:
 
 def _table(results: dict[str, int | float]) -> str:
     # The # keeps trailing zeros, so that every figure shows the same six digits.
-    texts = {name: str(value) if isinstance(value, int) else f"{value:#.6g}" for name, value in results.items()}
+    texts = {name: str(value) if isinstance(value, int) else f"{value:#.5g}" for name, value in results.items()}
     width = max(map(len, texts.values()))
     return "\n".join(f"{name:<10}  {text:>{width}}" for name, text in texts.items())
 

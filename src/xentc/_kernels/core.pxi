@@ -23,6 +23,7 @@ cdef extern from "vmath.h" nogil:
     float at_least_f32(float x, float low)
     double at_least_f64(double x, double low)
     double pow2_f64(double n)
+    double one_nan_f64(double x)
     double unskew(double n, double skew)
     const double SKEW_F32
     const double SKEW_F64

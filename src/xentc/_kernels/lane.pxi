@@ -50,8 +50,9 @@ cdef struct Tile:
 
 
 cdef inline Py_ssize_t tile_capacity(const Job *job) noexcept nogil:
-    cdef Py_ssize_t most = max(TILE_LOGITS // job.tile_samples, <Py_ssize_t>CLASS_GROUP)
-    return min(most, job.n_classes)
+    """Whole class groups, so that the order of a sum does not depend on the width of the tile."""
+    cdef Py_ssize_t groups = TILE_LOGITS // job.tile_samples // CLASS_GROUP
+    return min(max(groups, <Py_ssize_t>1) * CLASS_GROUP, job.n_classes)
 
 
 cdef size_t lane_scratch(const Job *job) noexcept nogil:

@@ -87,11 +87,11 @@ cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexce
     softmax.inverse = doubles[INVERSE * width]
     sums.shift = reals[SHIFT * width]
     softmax.rest_share, softmax.own_share = doubles[REST_SHARE * width], doubles[OWN_SHARE * width]
-    doubles[LOSS * width] = scale * sample_loss(job, &sums, &softmax)
+    doubles[LOSS * width] = one_nan_f64(scale * sample_loss(job, &sums, &softmax))
     set_gradient(job, &sums, &softmax, product(scale, upstream(job, tile.first + i)), &point)
-    reals[SCALE * width] = <real>(product(point.pull, skewed_inverse(tile, i, _)) / job.temperature)
-    reals[PUSH * width] = <real>(point.push / job.temperature)
-    reals[AT_HOLE * width] = <real>(point.at_hole / job.temperature)
+    reals[SCALE * width] = <real>one_nan_f64(product(point.pull, skewed_inverse(tile, i, _)) / job.temperature)
+    reals[PUSH * width] = <real>one_nan_f64(point.push / job.temperature)
+    reals[AT_HOLE * width] = <real>one_nan_f64(point.at_hole / job.temperature)
 
 
 cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
@@ -104,8 +104,8 @@ cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     memset(column(tile, PUSH, _), 0, tile.width * sizeof(real))
     for i in range(tile.width):
         each = 0 if i >= tile.n else product(weight[i], upstream(job, tile.first + i)) / job.temperature
-        scale[i] = <real>0 if each == 0 else <real>(each * skewed_inverse(tile, i, _))
-        at_hole[i] = <real>0 if each == 0 else <real>(-each * double_column(tile, REST_SHARE)[i])
+        scale[i] = <real>0 if each == 0 else <real>one_nan_f64(each * skewed_inverse(tile, i, _))
+        at_hole[i] = <real>0 if each == 0 else <real>one_nan_f64(-each * double_column(tile, REST_SHARE)[i])
 
 
 cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
@@ -120,7 +120,7 @@ cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         finish_lanes(tile, i, _)
     if nll_only:
         for i in range(width):
-            losses[i] = times_f64(weight[i], losses[i])
+            losses[i] = one_nan_f64(times_f64(weight[i], losses[i]))
         if job.grad_out.data != NULL:
             scale_tile(job, tile, _)
     else:
@@ -161,6 +161,7 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
     cdef real shift[LANE_WIDTH]
     cdef real at_hole[LANE_WIDTH]
     cdef real values[LANE_WIDTH]
+    cdef bint fixed[LANE_WIDTH]         # 0 throughout, or nan throughout: whatever the logits are
     cdef real value, number, mass
     for v from 0 <= v < width by LANE_WIDTH:
         memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
@@ -170,6 +171,8 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
         memcpy(push, columns + PUSH * width + v, sizeof(push))
         memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
         memcpy(at_hole, columns + AT_HOLE * width + v, sizeof(at_hole))
+        for lane in range(LANE_WIDTH):
+            fixed[lane] = scale[lane] != scale[lane] or (scale[lane] == 0 and push[lane] == 0)
         for k in range(n):
             number = first_number + k
             for lane in range(LANE_WIDTH):
@@ -180,7 +183,7 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
                     mass = mass * weight[k] if weighs(loop) else mass
                     value = (<real>0 if scale[lane] == 0 else value) - push[lane] * mass
                 value = at_hole[lane] if hole[lane] == number else value
-                values[lane] = <real>0 if scale[lane] == 0 and push[lane] == 0 else value
+                values[lane] = scale[lane] if fixed[lane] else value
             memcpy(grad + k * grad_stride + v, values, sizeof(values))
 
 

@@ -28,8 +28,9 @@ ALWAYS_INLINE SoftmaxPoint softmax_point(double sum_exp, double exponent, double
     double own = exp_poly_f64(reduce_f64(near_x, n));
     double gap = exponent - n;
     int64_t far = mask_of(gap > FAR_EXPONENT) | mask_of(x < FAR_LOGIT);
-    double shift = at_least_f64(-at_least_f64(-gap, -FAR_EXPONENT), -1000.0);
-    double q = sum_exp / own * pow2_f64(shift);
+    double shift = at_least_f64(-at_least_f64(-gap, -FAR_EXPONENT), -1990.0);
+    double half_shift = madd_f64(shift, 0.5, MAGIC_F64) - MAGIC_F64;
+    double q = sum_exp / own * pow2_f64(half_shift) * pow2_f64(shift - half_shift);
     double sum = 1.0 + q;
     int64_t below_1 = mask_of(q < 1.0);
     double lost = select_f64(below_1, q, 1.0) - (sum - select_f64(below_1, 1.0, q)); /* what rounding 1 + q lost */

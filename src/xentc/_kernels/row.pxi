@@ -354,7 +354,7 @@ cdef void finish_row(const Job *job, Py_ssize_t sample, const RowPart *parts, ch
         look_at(job, sample, point.target, buffer, &row, _)
         sum_sample(job, &row, parts, &total, &sums, _)
         softmax = softmax_point(total.sum_exp, total.exponent, sums.own)
-        loss = scale * sample_loss(job, &sums, &softmax)
+        loss = one_nan_f64(scale * sample_loss(job, &sums, &softmax))
         point.hole, point.shift = row.hole, row.shift
         point.exponent = softmax.exponent
         point.inverse = softmax.inverse * unskewed(softmax.exponent, _)

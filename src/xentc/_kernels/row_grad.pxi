@@ -72,7 +72,7 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
     cdef real low = lowest_of(point.exponent, _), magic = magic_of(point.exponent, _)
     cdef real scale = <real>(product(point.pull, point.inverse) / job.temperature)
     cdef real push = <real>(point.push / job.temperature)
-    cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k, n
+    cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k, n, i
     cdef char *to = sample_pointer(job, &job.grad_out, sample)
     cdef real *grad
     cdef real *spare = <real *>buffer + 2 * CHUNK
@@ -85,7 +85,10 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
         grad = <real *>(to + k * stride)
         if job.stream_grad or job.softcap != 0 or not is_real(&job.grad_out, stride, to + k * stride, _):
             grad = spare
-        if point.pull == 0 and point.push == 0:
+        if scale != scale:
+            for i in range(n):
+                grad[i] = <real>NAN
+        elif point.pull == 0 and point.push == 0:
             memset(grad, 0, n * sizeof(real))
         else:
             grad_run(job, load_logits(job, &row, k, n, _), weights_from(job, k, _), load_given(job, &row, k, n, _), n,

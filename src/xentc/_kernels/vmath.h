@@ -132,6 +132,10 @@ ALWAYS_INLINE double at_least_f64(double x, double low) { return x < low ? low :
 ALWAYS_INLINE float times_f32(float coefficient, float x) { return coefficient == 0.0f ? 0.0f : coefficient * x; }
 ALWAYS_INLINE double times_f64(double coefficient, double x) { return coefficient == 0.0 ? 0.0 : coefficient * x; }
 
+/* One nan for all: whether a product of nans keeps the sign of the first or the second is the compiler's choice, and
+ * differs between the body and the tail of a loop, or between two vectors of one. */
+ALWAYS_INLINE double one_nan_f64(double x) { return x == x ? x : from_bits_f64(0x7ff8000000000000u); }
+
 /* A choice by mask, all ones or none. Chains of ?: are threaded into branches by gcc, and then no longer vectorise. */
 ALWAYS_INLINE int64_t mask_of(int condition) { return -(int64_t)condition; }
 ALWAYS_INLINE double select_f64(int64_t mask, double yes, double no) {
