@@ -176,6 +176,15 @@ cdef double fold_lanes(double *lanes) noexcept nogil:
     return lanes[0]
 
 
+cdef inline real largest_lane(real *lanes) noexcept nogil:
+    cdef Py_ssize_t width = LANES // 2, lane
+    while width > 0:
+        for lane in range(width):
+            lanes[lane] = larger(lanes[lane + width], lanes[lane])
+        width //= 2
+    return lanes[0]
+
+
 cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, RowPart *part,
                     real _) noexcept nogil:
     """The sums of columns begin to end, over the reference part.exponent."""
@@ -195,18 +204,21 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     part.sum_exp = fold_lanes(sums.sum_exp)
     part.spread_sum = fold_lanes(sums.spread_sum) if job.spread != SPREAD_NONE else 0.0
     part.spread_mass = fold_lanes(sums.spread_mass) if job.spread == SPREAD_GIVEN else 0.0
-    part.row_max = -INFINITY
-    for lane in range(LANES):
-        part.row_max = max(part.row_max, <double>highest[lane])
+    part.row_max = largest_lane(highest)
 
 
 cdef real first_look(const Job *job, const RowView *row, Py_ssize_t begin, real _) noexcept nogil:
-    cdef Py_ssize_t n = min(job.n_classes - begin, <Py_ssize_t>FIRST_LOOK), k
+    cdef Py_ssize_t n = min(job.n_classes - begin, <Py_ssize_t>FIRST_LOOK), k, lane
     cdef const real *x = load_logits(job, row, begin, n, _)
-    cdef real highest = <real>-INFINITY
-    for k in range(n):
-        highest = larger(x[k], highest)
-    return highest
+    cdef real highest[LANES]
+    for lane in range(LANES):
+        highest[lane] = <real>-INFINITY
+    for k from 0 <= k < n - LANES + 1 by LANES:
+        for lane in range(LANES):
+            highest[lane] = larger(x[k + lane], highest[lane])
+    for lane in range(n % LANES):
+        highest[lane] = larger(x[n - n % LANES + lane], highest[lane])
+    return largest_lane(highest)
 
 
 cdef void row_part(const Job *job, const RowView *row, Py_ssize_t column_block, RowPart *part, real _) noexcept nogil:
