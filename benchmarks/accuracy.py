@@ -36,7 +36,7 @@ from xentc import _dispatch
 
 LIMITS = {"float32": 4.0, "float64": 8.0}
 WIDER = {"float32": np.float64, "float64": np.longdouble}
-ROWS = {10: 2000, 1000: 2000, 32000: 240, 128256: 80}  # number of classes: rows
+ROWS = {10: 50_000, 1000: 10_000, 32000: 400, 128256: 100}  # number of classes: rows
 QUICK = {10: 500, 1000: 100, 32000: 6, 128256: 2}
 CHUNK = 1 << 21  # logits at a time
 CHECK_ULPS = 0.1

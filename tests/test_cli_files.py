@@ -93,7 +93,14 @@ def test_no_regular_file(tmp_path):
     complaint(run("evaluate", "nul\0.npy", DIGITS[1]))
 
 
-@pytest.mark.parametrize("dtype", ["?", "f2", "c8", "S4", "M8[s]"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u8"])
+def test_good_dtypes_of_logits(tmp_path, dtype):
+    values, target = (np.arange(12).reshape(4, 3) % 5).astype(dtype), np.arange(4) % 3
+    result = evaluate(*save(tmp_path, logits=values, targets=target))
+    assert result["loss"] == pytest.approx(expected(values.astype(np.float64), target)["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["?", "c8", "S4", "M8[s]"])
 def test_dtypes_of_logits(tmp_path, dtype):
     files = save(tmp_path, logits=np.zeros((4, 3), dtype), targets=np.zeros(4, np.int64))
     assert "logits.npy" in complaint(run("evaluate", *files))

@@ -1,27 +1,22 @@
-"""Threads: the same bits on any number of them, how many a call gets, and what happens after a fork."""
+"""Threads: the same bits on any number of them, and how many a call gets."""
 
 from __future__ import annotations
 
 import ctypes.util
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scripts import linux_only, needs_openmp, run_script
 
 import xentc
 from xentc import _engine, _threads
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
-needs_openmp = pytest.mark.skipif(not _engine.openmp(), reason="built without threads")
 needs_two_cores = pytest.mark.skipif(_threads.usable_cores() < 2, reason="one core: no call gets two threads")
 
 TEAMS = [1, 2, 3, 4, 7, 16]
@@ -163,137 +158,7 @@ def test_our_variable_is_wrong(monkeypatch: Any, value: str) -> None:
             xentc.cross_entropy(np.zeros((1000, 1000)), np.zeros(1000, int))
 
 
-@pytest.mark.parametrize(("quota", "cores"), [(0.2, 1), (1.0, 1), (1.5, 2), (3.01, 4), (100.0, 8), (None, 8)])
-def test_the_quota_is_rounded_up(monkeypatch: Any, quota: float | None, cores: int) -> None:
-    monkeypatch.setattr(_threads, "process_quota", lambda: quota)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert _threads.usable_cores() == cores
-
-
-# name: /proc/self/cgroup, files below /sys/fs/cgroup, the quota
-CGROUPS: dict[str, tuple[str | None, dict[str, str], float | None]] = {
-    "nothing": (None, {}, None),
-    "version 2": ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
-    "version 2, no limit": ("0::/\n", {"cpu.max": "max 100000\n"}, None),
-    "version 2, nested": ("0::/a/b\n", {"a/b/cpu.max": "50000 100000\n"}, 0.5),
-    "version 2, of a parent": ("0::/a/b\n", {"a/cpu.max": "200000 100000\n", "a/b/cpu.max": "max 100000\n"}, 2.0),
-    "version 2, the smallest": ("0::/a/b\n", {"a/cpu.max": "200000 100000", "a/b/cpu.max": "300000 100000"}, 2.0),
-    "version 2, of another": ("0::/a\n", {"b/cpu.max": "50000 100000\n"}, None),
-    "version 1": (
-        "5:memory:/x\n4:cpu,cpuacct:/x\n",
-        {"cpu,cpuacct/x/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/x/cpu.cfs_period_us": "100000\n"},
-        2.5,
-    ),
-    "version 1, no limit": (
-        "4:cpu,cpuacct:/x\n",
-        {"cpu,cpuacct/x/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/x/cpu.cfs_period_us": "100000\n"},
-        None,
-    ),
-    "version 1, cpu alone": (
-        "4:cpu:/x/y\n",
-        {"cpu/x/cpu.cfs_quota_us": "50000\n", "cpu/x/cpu.cfs_period_us": "50000\n"},
-        1.0,
-    ),
-    "version 1, in a container": (
-        "4:cpu,cpuacct:/docker/0123\n",
-        {"cpu,cpuacct/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"},
-        0.5,
-    ),
-    "both, as systemd mounts them": (
-        "4:cpu,cpuacct:/x\n0::/x\n",
-        {"cpu,cpuacct/x/cpu.cfs_quota_us": "300000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
-        3.0,
-    ),
-    "rubbish": ("::::\n0\n\nxyz:/\n", {"cpu.max": "much\n", "cpu/cpu.cfs_quota_us": ""}, None),
-    "period 0": ("0::/\n", {"cpu.max": "100000 0\n"}, None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("proc", "files", "quota"), CGROUPS.values(), ids=CGROUPS)
-def test_cgroup_quota(tmp_path: Path, proc: str | None, files: dict[str, str], quota: float | None) -> None:
-    for name, text in files.items():
-        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "root" / name).write_text(text)
-    if proc is not None:
-        (tmp_path / "proc").write_text(proc)
-    assert _threads.cgroup_quota(root=tmp_path / "root", proc=tmp_path / "proc") == quota
-    assert _threads.cgroup_quota(root=str(tmp_path / "root"), proc=str(tmp_path / "proc")) == quota
-
-
-# What needs a process of its own. Scripts, with a hard limit: a hang must end the test, not the suite.
-
-PRELUDE = """
-import os, signal, sys, threading, time, warnings
-import numpy as np
-import xentc
-from xentc import _engine
-
-LOGITS = np.random.default_rng(0).normal(size=(4096, 1000)).astype(np.float32)
-TARGET = np.arange(4096) % 1000
-
-
-def answer(num_threads=2):
-    return xentc.cross_entropy(LOGITS, TARGET, num_threads=num_threads)
-
-
-def os_threads():
-    return len(os.listdir("/proc/self/task"))
-
-
-def in_child(work):
-    '''Runs work() in a forked child that has 5 s for it.'''
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        if os.waitpid(pid, os.WNOHANG) != (0, 0):
-            return
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    raise SystemExit("the child hangs")
-
-
-def check(work):
-    '''in_child, and its exit code.'''
-    read, write = os.pipe()
-    in_child(lambda: (work(), os.write(write, b"done")))
-    os.close(write)
-    assert os.read(read, 4) == b"done", "the child failed"
-    os.close(read)
-"""
-
-
-def run_script(script: str, *flags: str, folder: Path | None = None, **environment: str) -> str:
-    """Runs a script and returns what it wrote to stderr; its end within 30 s, and all of its children's, is certain."""
-    env = {name: value for name, value in os.environ.items() if name not in ("XENTC_NUM_THREADS", "OMP_NUM_THREADS")}
-    command = [sys.executable, *flags, "-c", PRELUDE + script]
-    if folder is not None:  # spawn and forkserver import the script again
-        (folder / "script.py").write_text(PRELUDE + script)
-        command[-2:] = [str(folder / "script.py")]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=env | environment, start_new_session=True
-    )
-    try:
-        error = process.communicate(timeout=30)[1]
-    except subprocess.TimeoutExpired:
-        raise AssertionError("the script hangs") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    assert process.returncode == 0, error
-    return error
+# What needs a process of its own.
 
 
 @linux_only
@@ -361,95 +226,3 @@ if paths:
     answer(2)
     assert _engine.last_team_size() == 2
 """, XENTC_NUM_THREADS="2")  # fmt: skip
-
-
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-
-IN_THE_CHILD = """
-expected = answer()
-assert not _engine.openmp() or _engine.last_team_size() == 2
-
-def work():
-    for _ in range(3):
-        assert answer(2) == expected
-        assert answer(None) == expected
-        assert xentc.cross_entropy(LOGITS[:3], TARGET[:3]) > 0
-    assert _engine.last_team_size() <= 1 or not _engine.openmp()
-"""
-
-
-@forks
-def test_fork() -> None:
-    warned = run_script(IN_THE_CHILD + "check(work); assert answer() == expected; check(work)")
-    assert warned.count("RuntimeWarning") == (2 if _engine.openmp() else 0)  # one of each child
-
-
-@forks
-def test_fork_with_warnings_as_errors() -> None:
-    flags = ("-W", "error", "-W", "ignore::DeprecationWarning")  # Python itself warns of forks from 3.12 on
-    warned = run_script(IN_THE_CHILD + "check(work)", *flags)
-    assert warned.count("RuntimeWarning") == (1 if _engine.openmp() else 0)
-
-
-@forks
-def test_grandchild() -> None:
-    warned = run_script(IN_THE_CHILD + "check(lambda: check(work)); check(lambda: (work(), check(work)))")
-    assert warned.count("RuntimeWarning") <= (3 if _engine.openmp() else 0)
-
-
-@forks
-def test_fork_while_another_thread_computes() -> None:
-    run_script(IN_THE_CHILD + """
-stop = False
-def compute():
-    while not stop:
-        assert answer() == expected
-threads = [threading.Thread(target=compute) for _ in range(2)]
-for thread in threads:
-    thread.start()
-try:
-    for _ in range(10):
-        check(work)
-finally:
-    stop = True
-for thread in threads:
-    thread.join()
-""")  # fmt: skip
-
-
-@forks
-@linux_only
-@needs_openmp
-def test_fork_of_a_parent_without_a_team_keeps_its_threads() -> None:
-    for before in ("", "answer(1); xentc.cross_entropy(LOGITS[:2], TARGET[:2], num_threads=16)"):
-        warned = run_script(before + """
-def work():
-    alone = answer(1)
-    assert answer(2) == alone
-    assert _engine.last_team_size() == 2
-    assert os_threads() >= 2
-check(work)
-check(work)
-""")  # fmt: skip
-        assert "RuntimeWarning" not in warned
-
-
-@forks
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing(method: str, tmp_path: Path) -> None:
-    run_script(f"""
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
-def work(_):
-    return float(answer())
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore", DeprecationWarning)
-    expected = float(answer())
-    context = multiprocessing.get_context({method!r})
-    with context.Pool(2) as pool:
-        assert pool.map_async(work, range(4)).get(20) == [expected] * 4
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
-        assert list(pool.map(work, range(4), timeout=20)) == [expected] * 4
-""", folder=tmp_path)  # fmt: skip

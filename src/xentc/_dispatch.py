@@ -17,14 +17,19 @@ def built() -> tuple[str, ...]:
     return tuple(isa for isa in ISA_NAMES if importlib.util.find_spec(f"xentc._kernels.{isa}") is not None)
 
 
-def available() -> tuple[str, ...]:
+def runnable() -> tuple[str, ...]:
     """The ISAs that were built and that this machine can run, lowest first."""
     return tuple(isa for isa in built() if cpu.supports(isa))
 
 
+def available() -> tuple[str, ...]:
+    """Those of them that are not above the cap of XENTC_ISA."""
+    return tuple(isa for isa in runnable() if ISA_NAMES.index(isa) <= ISA_NAMES.index(_cap))
+
+
 def choose(asked: str | None) -> str:
-    """The ISA to begin with. XENTC_ISA is a cap; more than the machine has is an error, never a silent fallback."""
-    usable = available()
+    """The best ISA to use. XENTC_ISA is a cap; more than the machine has is an error, never a silent fallback."""
+    usable = runnable()
     if not asked:
         return usable[-1]
     if asked not in ISA_NAMES:
@@ -62,4 +67,5 @@ def current() -> str:
     return _current
 
 
-_current = choose(os.environ.get("XENTC_ISA"))
+_cap = choose(os.environ.get("XENTC_ISA"))
+_current = _cap

@@ -101,7 +101,7 @@ def process_quota() -> float | None:
 
 
 def cgroup_quota(
-    root: str | os.PathLike = "/sys/fs/cgroup", proc: str | os.PathLike = "/proc/self/cgroup"
+    root: str | os.PathLike[str] = "/sys/fs/cgroup", proc: str | os.PathLike[str] = "/proc/self/cgroup"
 ) -> float | None:
     """The CPU quota of this process's cgroup and of those above it, in cores; None where there is none."""
     quotas = [quota for folder in cgroup_folders(Path(root), Path(proc)) if (quota := folder_quota(folder)) is not None]

@@ -18,9 +18,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from xentc._config import __version__, show_config
+from xentc._config import show_config
 from xentc._files import FileError, open_array
 from xentc._tally import Tally
+from xentc._version import __version__
 
 # 16 MiB of logits: a few milliseconds of work, next to which starting a team of threads and the fixed cost of a dozen
 # NumPy calls vanish, yet small enough for the second look (argmax) to find the block in the last-level cache.
@@ -230,7 +231,7 @@ def _progress(total: int) -> Iterator[Callable[[int], object]]:
         yield lambda count: None
         return
     try:
-        from tqdm import tqdm  # type: ignore[import-untyped]  # late: optional, and slower to import than most files are to score
+        from tqdm import tqdm  # late: optional, and slower to import than most files are to score
     except ImportError:
         print('xentc: for a progress bar: pip install "xentc[progress]"', file=sys.stderr)
         yield lambda count: None

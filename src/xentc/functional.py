@@ -1,29 +1,105 @@
-"""The public functions: signatures and docstrings. What they do is in _arguments (checks) and _engine (the run)."""
+"""The public functions: signatures and docstrings. What they do is in _arguments (checks) and _engine (the run).
+
+The overloads of a function say: the loss is a scalar, except with 'none'; `return_grad` makes it a pair; and where a
+type checker sees neither literally, either may come. The deprecated `size_average` and `reduce` count as not seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, SupportsIndex, overload
+
+from numpy.typing import NDArray
 
 from xentc import _arguments
+from xentc._types import Grad, Loss, Losses, Readable, Real, Scalar
 
 
+# fmt: off
+@overload
 def cross_entropy(
-    input,
-    target,
-    weight=None,
-    size_average=None,
-    ignore_index=-100,
-    reduce=None,
-    reduction="mean",
-    label_smoothing=0.0,
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: None = ...,
+    ignore_index: SupportsIndex = ..., reduce: None = ..., reduction: Literal["mean", "sum"] = ...,
+    label_smoothing: Real = ..., *, axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: Literal[False] = ..., grad_output: None = ..., out: None = ..., grad_out: None = ...,
+    num_threads: SupportsIndex | None = ...,
+) -> Scalar: ...
+@overload
+def cross_entropy(
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: None = ...,
+    ignore_index: SupportsIndex = ..., reduce: None = ..., reduction: Literal["mean", "sum"] = ...,
+    label_smoothing: Real = ..., *, axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: Literal[True], grad_output: Readable | None = ..., out: None = ...,
+    grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
+) -> tuple[Scalar, Grad]: ...
+@overload
+def cross_entropy(
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: None = ...,
+    ignore_index: SupportsIndex = ..., reduce: None = ..., *, reduction: Literal["none"],
+    label_smoothing: Real = ..., axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: Literal[False] = ..., grad_output: None = ..., out: NDArray[Any] | None = ..., grad_out: None = ...,
+    num_threads: SupportsIndex | None = ...,
+) -> Losses: ...
+@overload
+def cross_entropy(
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: None = ...,
+    ignore_index: SupportsIndex = ..., reduce: None = ..., *, reduction: Literal["none"],
+    label_smoothing: Real = ..., axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: Literal[True], grad_output: Readable | None = ..., out: NDArray[Any] | None = ...,
+    grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
+) -> tuple[Losses, Grad]: ...
+@overload
+def cross_entropy(
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: bool | None = ...,
+    ignore_index: SupportsIndex = ..., reduce: bool | None = ..., reduction: str = ...,
+    label_smoothing: Real = ..., *, axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: Literal[False] = ..., grad_output: None = ..., out: NDArray[Any] | None = ..., grad_out: None = ...,
+    num_threads: SupportsIndex | None = ...,
+) -> Loss: ...
+@overload
+def cross_entropy(
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: bool | None = ...,
+    ignore_index: SupportsIndex = ..., reduce: bool | None = ..., reduction: str = ...,
+    label_smoothing: Real = ..., *, axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: Literal[True], grad_output: Readable | None = ..., out: NDArray[Any] | None = ...,
+    grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
+) -> tuple[Loss, Grad]: ...
+@overload
+def cross_entropy(
+    input: Readable, target: Readable, weight: Readable | None = ..., size_average: bool | None = ...,
+    ignore_index: SupportsIndex = ..., reduce: bool | None = ..., reduction: str = ...,
+    label_smoothing: Real = ..., *, axis: SupportsIndex | None = ..., sample_weight: Readable | None = ...,
+    softcap: Real | None = ..., temperature: Real = ..., lse_square_scale: Real = ...,
+    return_grad: bool, grad_output: Readable | None = ..., out: NDArray[Any] | None = ...,
+    grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
+) -> Loss | tuple[Loss, Grad]: ...
+# fmt: on
+def cross_entropy(
+    input: Readable,
+    target: Readable,
+    weight: Readable | None = None,
+    size_average: bool | None = None,
+    ignore_index: SupportsIndex = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: Real = 0.0,
     *,
-    axis=None,
-    sample_weight=None,
-    softcap=None,
-    temperature=1.0,
-    lse_square_scale=0.0,
-    return_grad=False,
-    grad_output=None,
-    out=None,
-    grad_out=None,
-    num_threads=None,
-):
+    axis: SupportsIndex | None = None,
+    sample_weight: Readable | None = None,
+    softcap: Real | None = None,
+    temperature: Real = 1.0,
+    lse_square_scale: Real = 0.0,
+    return_grad: bool = False,
+    grad_output: Readable | None = None,
+    out: NDArray[Any] | None = None,
+    grad_out: NDArray[Any] | None = None,
+    num_threads: SupportsIndex | None = None,
+) -> Loss | tuple[Loss, Grad]:
     r"""
     Cross-entropy between logits and class indices, and its gradient.
 

@@ -10,7 +10,7 @@
 # e) What a spread target needs (label smoothing, probabilities) rides along in the same pass.
 
 cdef enum:
-    GROUPS = 16
+    GROUPS = 8
     COLUMN_BLOCK = 16384
     FIRST_LOOK = 64         # logits that the reference is taken from
     ROW_BUFFERS = 4         # of CHUNK numbers: logits, probabilities, gradient, and one for what follows it
@@ -19,6 +19,7 @@ cdef enum:
 # What the lanes have come to.
 cdef struct LaneSums:
     double sum_exp[LANES]
+    double lost[LANES]          # what the sums of double terms were rounded by
     double spread_sum[LANES]
     double spread_mass[LANES]
     double highest[LANES]       # numbers of type real
@@ -46,6 +47,7 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
     cdef real spread_mass[LANES]
     cdef Py_ssize_t g = 0, stop, lane
     cdef real value, mass
+    cdef double before
     memcpy(highest, sums.highest, sizeof(highest))
     while g < n_groups:
         stop = min(g + GROUPS, n_groups)
@@ -76,7 +78,10 @@ cdef inline void add_groups(const real *restrict x, const real *restrict weight,
             given += LANES if takes_given(loop) else 0
             g += 1
         for lane in range(LANES):
-            sums.sum_exp[lane] += partial[lane]
+            before = sums.sum_exp[lane]
+            sums.sum_exp[lane] = before + partial[lane]
+            if real is double:
+                sums.lost[lane] += two_sum_lost(before, partial[lane])
             if spreads(loop):
                 sums.spread_sum[lane] += spread_sum[lane]
             if takes_given(loop):
@@ -201,7 +206,7 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
         add_run(job, load_logits(job, row, k, n, _), weights_from(job, k, _), load_given(job, row, k, n, _), n,
                 <Py_ssize_t>row.hole - k, low, magic, <real>(row.origin * SPREAD_SCALE),
                 row.logits + k * stride + PREFETCH_BYTES, step, &sums)
-    part.sum_exp = fold_lanes(sums.sum_exp)
+    part.sum_exp = fold_lanes(sums.sum_exp) + fold_lanes(sums.lost)
     part.spread_sum = fold_lanes(sums.spread_sum) if job.spread != SPREAD_NONE else 0.0
     part.spread_mass = fold_lanes(sums.spread_mass) if job.spread == SPREAD_GIVEN else 0.0
     part.row_max = largest_lane(highest)

@@ -52,13 +52,15 @@ ALWAYS_INLINE double from_bits_f64(uint64_t b) { double x; memcpy(&x, &b, sizeof
 #define LN2_HI_F64 0x1.62e42fee00000p-1
 #define LN2_LO_F64 0x1.a39ef35793c76p-33
 
-/* p(r) = exp(r) on |r| <= ln(2)/2, minimax in relative error with p(0) = 1: 9.2e-8, and 7.7e-18 with 1 + r fixed. */
+/* p(r) = exp(r) on |r| <= ln(2)/2, minimax in relative error with 1 + r fixed: 3.1e-9 and 7.7e-18. One degree less is
+ * 8 % faster in float, and too coarse: a row of equal logits has the same error in every term. */
 ALWAYS_INLINE float exp_poly_f32(float r) {
-    float p = 0x1.0f9ee4p-7f;
-    p = madd_f32(p, r, 0x1.573adap-5f);
-    p = madd_f32(p, r, 0x1.555a82p-3f);
-    p = madd_f32(p, r, 0x1.fffdc4p-2f);
-    p = madd_f32(p, r, 0x1.fffff6p-1f);
+    float p = 0.00138145401768f;
+    p = madd_f32(p, r, 0.00836874510894f);
+    p = madd_f32(p, r, 0.0416683907835f);
+    p = madd_f32(p, r, 0.16666520399f);
+    p = madd_f32(p, r, 0.499999934321f);
+    p = madd_f32(p, r, 1.0f);
     return madd_f32(p, r, 1.0f);
 }
 
