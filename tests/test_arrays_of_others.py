@@ -59,15 +59,20 @@ def both(input: Any, target: Any, **options: Any) -> tuple:
     return xentc.cross_entropy(input, target, return_grad=True, **options)
 
 
+NAMES = ["input", "target", "weight", "sample_weight", "grad_output"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("make", CONTAINERS.values(), ids=CONTAINERS)
-def test_arrays_of_others(dtype: np.dtype, make: Any) -> None:
-    input, weight, s = X32.astype(dtype), np.array([0.5, 2.0, 1.0]), np.array([0.25, 3.0])
-    expected = both(input, TARGET, weight=weight, sample_weight=s, reduction="none", grad_output=s)
-    given = {"weight": make(weight), "sample_weight": make(s), "grad_output": make(s)}
-    result = both(make(input), make(TARGET), reduction="none", **given)
+def test_arrays_of_others(dtype: np.dtype, make: Any, name: str) -> None:
+    arguments = {"input": X32.astype(dtype), "target": TARGET, "weight": np.array([0.5, 2.0, 1.0])}
+    arguments |= {"sample_weight": np.array([0.25, 3.0]), "grad_output": np.array([2.0, 0.5])}
+    expected = both(**arguments, reduction="none")
+    result = both(**arguments | {name: make(arguments[name])}, reduction="none")
     assert_same_bits(result, expected)
     assert [type(array) for array in result] == [np.ndarray, np.ndarray]
-    assert_same_bits(both(make(input), make(input)), both(input, input))  # probabilities
+    probabilities = X32.astype(dtype)
+    assert_same_bits(both(make(probabilities), make(probabilities)), both(probabilities, probabilities))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
@@ -204,7 +209,6 @@ ERRORS = [
     NotImplementedError,
     KeyError,
 ]
-NAMES = ["input", "target", "weight", "sample_weight", "grad_output"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -28,7 +28,7 @@ WRONG_TYPES: dict[str, list] = {
     ],
     "weight": ["text", [1j, 1, 1], np.array([1, 2, 3], object), ["a", "b", "c"], {1: 2}],
     "ignore_index": [None, 1.5, True, "a", [1], np.array([1, 2])],
-    "reduction": [None, 3, b"mean", True],
+    "reduction": [None, 3, b"mean", True, ["mean"], np.array(["mean", "sum"])],
     "axis": [1.0, "a", True, [1]],
     "grad_output": ["text", 1j, object(), [1j, 1]],
     "out": [[0.0, 0.0], np.zeros(2), np.zeros(2, np.int32), np.zeros(2, ">f4"), 3],

@@ -143,12 +143,11 @@ cdef cnp.ndarray real_array(object value, str name):
 
 cdef cnp.ndarray class_array(object value, str name, Py_ssize_t n_classes):
     """One number a class, as contiguous float64."""
-    cdef cnp.ndarray array
+    cdef cnp.ndarray array = real_array(value, name)
+    if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != n_classes:
+        raise ValueError(f"{name}: got shape {shape_text(array)}, expected ({n_classes},), one a class")
     with np.errstate(invalid="ignore"):     # a signalling nan of a half dtype
-        array = np.ascontiguousarray(real_array(value, name), dtype=np.float64)
-    if np.ndim(value) != 1 or cnp.PyArray_DIM(array, 0) != n_classes:
-        raise ValueError(f"{name}: got shape {np.shape(value)}, expected ({n_classes},), one a class")
-    return array
+        return np.ascontiguousarray(array, dtype=np.float64)
 
 
 cdef double real_scalar(object value, str name) except? -1:

@@ -101,32 +101,50 @@ def cross_entropy(
     num_threads: SupportsIndex | None = None,
 ) -> Loss | tuple[Loss, Grad]:
     r"""
-    Cross-entropy between logits and class indices, and its gradient.
+    Cross-entropy between logits and class indices or probabilities, and its gradient.
 
-    .. math:: \ell_i = w_{t_i} \Bigl(\log \sum_k e^{x_{ik}} - x_{i t_i}\Bigr), \qquad
-              \text{mean} = \frac{\sum_i \ell_i}{\sum_i w_{t_i}}
+    .. math:: \ell_i = s_i \Bigl((1 - \varepsilon)\, w_{t_i} (\mathrm{lse}_i - x_{i t_i})
+              + \frac{\varepsilon}{C} \sum_c w_c (\mathrm{lse}_i - x_{ic}) + z\, \mathrm{lse}_i^2\Bigr), \qquad
+              \mathrm{lse}_i = \log \sum_c e^{x_{ic}}, \qquad
+              \text{mean} = \frac{\sum_i \ell_i}{\sum_i s_i w_{t_i}}
 
-    over the samples i that are not ignored, as torch.nn.functional.cross_entropy defines it. Each logit is read from
-    memory once.
+    for class indices t, over the samples i that are not ignored; for probabilities q,
+
+    .. math:: \ell_i = s_i \Bigl(\sum_c w_c \bigl((1 - \varepsilon) q_{ic} + \tfrac{\varepsilon}{C}\bigr)
+              (\mathrm{lse}_i - x_{ic}) + z\, \mathrm{lse}_i^2\Bigr), \qquad
+              \text{mean} = \frac{\sum_i \ell_i}{\sum_i s_i}
+
+    as torch.nn.functional.cross_entropy defines them; s, z, `softcap` and `temperature` are xentc's own. Each logit is
+    read from memory once.
 
     Parameters
     ----------
-    input : array_like of float32 or float64, shape (C,), (N, C) or (N, C, d1, ...)
-        Logits. Lists and integers are promoted to float64. Any strides; read where they lie.
-    target : array_like of any integer dtype, shape (), (N,) or (N, d1, ...)
-        The class of each sample, 0 to C - 1, or `ignore_index`.
+    input : array_like of float16, bfloat16, float32, float64 or integers, shape (C,), (N, C) or (N, C, d1, ...)
+        Logits. Integers and lists are promoted to float64. Any strides and byte order: read where they lie.
+    target : array_like
+        Of any integer dtype and the input's shape without its class axis: the class of each sample, 0 to C - 1, or
+        `ignore_index`. Of any floating dtype and the input's shape: a probability for each class; rows need not sum
+        to 1.
     weight : array_like of any real dtype, shape (C,), optional
-        A weight for each class. A weight of exactly 0 removes its samples' loss and gradient, whatever their logits.
+        A weight for each class. Negative ones are taken.
     size_average, reduce : bool, optional
         Deprecated, as in torch: they override `reduction`.
     ignore_index : int
-        Samples of this target have loss 0 and gradient 0 (also where their logits are nan: torch's gradient is nan
-        there) and do not count in the mean. It may lie inside 0 to C - 1.
+        Samples of this target have loss 0 and gradient 0 and do not count in the mean. It may lie inside 0 to C - 1;
+        a value of 0 or more does not go with probabilities.
     reduction : {'mean', 'sum', 'none'}
-    label_smoothing, sample_weight, softcap, temperature, lse_square_scale
-        Not supported yet: any value but the default is a NotImplementedError.
+    label_smoothing : float
+        The share of the target that is spread evenly over the classes, 0 to 1.
     axis : int, optional
         The class axis. None is torch's rule: axis 1, or 0 of a one-dimensional input.
+    sample_weight : array_like of any real dtype, shape of the samples, optional
+        A weight for each sample, in loss, gradient and the mean's denominator.
+    softcap : float, optional
+        Logits become softcap * tanh(input / softcap) first. A mask of -inf becomes -softcap by that.
+    temperature : float
+        Logits are divided by it, after the softcap.
+    lse_square_scale : float
+        Adds this times lse squared to each sample (z-loss), not weighed by class.
     return_grad : bool
         Also return the gradient with respect to `input`.
     grad_output : float or array_like, optional
@@ -134,21 +152,21 @@ def cross_entropy(
     out : ndarray, optional
         Where the losses of 'none' go: shape and dtype of the loss.
     grad_out : ndarray, optional
-        Where the gradient goes: shape and dtype of `input`, and possibly `input` itself.
+        Where the gradient goes: shape and dtype of the gradient, and possibly `input` itself.
     num_threads : int, optional
         Threads for this call; see `set_num_threads`. The result has the same bits for any number.
 
     Returns
     -------
-    loss : numpy scalar ('mean', 'sum', and 'none' of a (C,) input), or ndarray of the target's shape
-        In nats, of the input's dtype.
-    grad : ndarray of the input's shape and dtype
-        Only with `return_grad`; the memory of `grad_out` where that is given.
+    loss : numpy scalar ('mean', 'sum', and 'none' of a (C,) input), or ndarray of the shape of the samples
+        In nats; float64 for float64 and integers, else float32. The memory of `out` where that is given.
+    grad : ndarray of the input's shape
+        Only with `return_grad`; of the input's dtype, float64 for integers. The memory of `grad_out` where given.
 
     Raises
     ------
     TypeError
-        For an argument of the wrong kind, such as a target of floating-point indices.
+        For an argument of the wrong kind. Nothing has been written then.
     ValueError
         For shapes or options that do not fit. Nothing has been written then.
     IndexError
@@ -156,11 +174,16 @@ def cross_entropy(
 
     Notes
     -----
-    float32 logits are exponentiated in float32, and summed over classes and samples in float64. A loss is within 4 ULP
-    (float32) or 8 ULP (float64) of the exact value, however confident the row, for logits up to 65000 in size; other
-    rows within 5e-6 relative. A nan, a +inf, or -inf throughout gives nan for its row alone; -inf at the target gives
-    inf. The mean over no samples is nan, with gradient 0. After a KeyboardInterrupt the contents of `out` and
-    `grad_out` are undefined.
+    Where this differs from torch, on purpose: a coefficient of exactly 0 (a weight, a probability, an upstream
+    gradient) removes its own term even where the logit is infinite or nan; an ignored sample has gradient 0 even where
+    its logits are nan; losses of half precision are float32, and no sum is kept in a half; label_smoothing outside
+    0 to 1 is refused.
+
+    Logits are exponentiated in float32 (in float64 for float64 and integer input, float64 probabilities, a softcap or a
+    temperature) and summed over classes and samples in float64. With logits up to 65000 in size, the loss of an index
+    target is within 4 ULP (float32) or 8 ULP (float64) of the exact value, however confident the row; larger ones
+    within 5e-6 relative. A nan, a +inf, or -inf throughout gives nan for its row alone; -inf at the target gives inf.
+    The mean over no samples is nan, with gradient 0. After a KeyboardInterrupt `out` and `grad_out` are undefined.
 
     Examples
     --------
