@@ -41,9 +41,11 @@ cdef object integer(object value, str name, str expected):
     raise TypeError(f"{name}: got {type(value).__name__}, expected {expected}")
 
 
-cdef int class_axis_of(cnp.ndarray logits, object axis) except -1:
+cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1:
     cdef int ndim = cnp.PyArray_NDIM(logits)
     if ndim == 0:
+        if dtype_code(logits) >= I8 and getattr(target, "ndim", 0) == 1:
+            raise TypeError("input: got one integer and target: got a one-dimensional array, are the two swapped?")
         raise ValueError("input: got a 0-dimensional array, expected at least the class axis")
     if axis is None:
         return 0 if ndim == 1 else 1
@@ -76,12 +78,21 @@ cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targ
     )
 
 
+cdef bint flag(object value, str name) except -1:
+    if value is True or value is False:
+        return value is True
+    try:
+        return bool(value)
+    except Exception:
+        raise TypeError(f"{name}: got {type(value).__name__}, which is neither true nor false") from None
+
+
 cdef int reduction_of(object size_average, object reduce, object reduction) except -1:
+    cdef bint averaged = size_average is None or flag(size_average, "size_average")
+    cdef bint reduced = reduce is None or flag(reduce, "reduce")
     if size_average is not None or reduce is not None:
         warnings.warn("size_average and reduce are deprecated, use reduction instead", DeprecationWarning, stacklevel=2)
-        if reduce is not None and not reduce:
-            return NONE
-        return SUM if size_average is not None and not size_average else MEAN
+        return NONE if not reduced else MEAN if averaged else SUM
     if isinstance(reduction, str):
         if reduction == "mean":
             return MEAN
@@ -212,6 +223,16 @@ cdef object bad_target(cnp.ndarray target, Py_ssize_t first_bad, Py_ssize_t n_cl
     return IndexError(f"target: got class {value}{where}, expected 0 to {n_classes - 1}: there are {n_classes} classes")
 
 
+cdef cnp.ndarray as_float32(cnp.ndarray array):
+    with np.errstate(all="ignore"):
+        return (<object>array).astype(FLOAT32)
+
+
+cdef double total(cnp.ndarray array) except? -1:
+    with np.errstate(all="ignore"):
+        return (<object>array).sum(dtype=FLOAT64)
+
+
 cdef object scalar(double value, int loss_code):
     cdef float narrow
     if loss_code == F32:
@@ -297,15 +318,15 @@ cdef object compute(Job *job, int how, int loss_code, cnp.ndarray target, cnp.nd
 
 def cross_entropy(object input, object target, object weight, object size_average, object ignore_index, object reduce,
                   object reduction, object label_smoothing, object axis, object sample_weight, object softcap,
-                  object temperature, object lse_square_scale, bint return_grad, object grad_output, object out,
+                  object temperature, object lse_square_scale, object return_grad, object grad_output, object out,
                   object grad_out, object num_threads):
     """xentc.cross_entropy, every argument by position; see functional.py."""
     cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array
     cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream = None
-    cdef int class_axis = class_axis_of(logits, axis), how = MEAN, loss_code
-    cdef bint given
+    cdef int class_axis = class_axis_of(logits, axis, target), how = MEAN, loss_code
+    cdef bint given, want_grad = flag(return_grad, "return_grad")
     cdef Job job
-    if reduction != "mean" or size_average is not None or reduce is not None:
+    if not isinstance(reduction, str) or reduction != "mean" or size_average is not None or reduce is not None:
         how = reduction_of(size_average, reduce, reduction)
     wanted = target_array(target, logits)
     given = dtype_code(wanted) < I8
@@ -322,23 +343,26 @@ def cross_entropy(object input, object target, object weight, object size_averag
     job.weight_total = job.n_classes
     if weight is not None:
         class_weight = class_array(weight, "weight", job.n_classes)
-        real_weight = class_weight if job.real_code == F64 else (<object>class_weight).astype(FLOAT32)
+        real_weight = class_weight if job.real_code == F64 else as_float32(class_weight)
         job.weight = <const double *>cnp.PyArray_DATA(class_weight)
         job.real_weight = <const char *>cnp.PyArray_DATA(real_weight)
-        job.weight_total = (<object>real_weight).sum(dtype=FLOAT64)
+        job.weight_total = total(real_weight)
     set_spread(&job, weight is not None, given)
     if sample_weight is not None:
         of_samples = samples_array(sample_weight, "sample_weight", logits, class_axis)
     job.grad_scale = 1.0
     if grad_output is not None:
-        if not return_grad:
+        if not want_grad:
             raise ValueError("grad_output: given without return_grad=True")
-        if how == NONE and np.ndim(grad_output) != 0:
-            upstream = samples_array(grad_output, "grad_output", logits, class_axis)
+        if how == NONE and not isinstance(grad_output, (int, float)):
+            upstream = real_array(grad_output, "grad_output")
+        if upstream is not None and cnp.PyArray_NDIM(upstream) > 0:
+            upstream = samples_array(upstream, "grad_output", logits, class_axis)
         else:
-            job.grad_scale = real_scalar(grad_output, "grad_output")
+            job.grad_scale = real_scalar(grad_output if upstream is None else upstream, "grad_output")
+            upstream = None
     loss_array = loss_result(out, how, logits, class_axis, loss_code)
-    grad_array = grad_result(grad_out, return_grad, logits)
+    grad_array = grad_result(grad_out, want_grad, logits)
     if out is not None or grad_out is not None:
         read = (logits, wanted, class_weight, of_samples, upstream)
         names = ("input", "target", "weight", "sample_weight", "grad_output")
@@ -354,4 +378,4 @@ def cross_entropy(object input, object target, object weight, object size_averag
     loss = compute(&job, how, loss_code, wanted, loss_array, num_threads)
     if how == NONE:
         loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]
-    return (loss, grad_out if grad_out is not None else grad_array) if return_grad else loss
+    return (loss, grad_out if grad_out is not None else grad_array) if want_grad else loss

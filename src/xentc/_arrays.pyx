@@ -62,14 +62,17 @@ cdef cnp.ndarray as_array(object value, str name):
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
         return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
-    except (TypeError, RuntimeError, BufferError, OverflowError, AttributeError) as error:
-        raise TypeError(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
+    except MemoryError:
+        raise
+    except Exception as error:      # whatever a foreign method raises
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
 
 
 cdef int refuse_unsuitable(object value, str name) except -1:
     """What np.asarray would take in a way that nobody means."""
+    if isinstance(value, type):
+        raise TypeError(f"{name}: got the class {value.__name__}, expected an array")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: got a masked array, expected a plain one: use .filled() or drop the masked entries")
     if isinstance(value, np.matrix):
@@ -85,9 +88,16 @@ cdef int refuse_unsuitable(object value, str name) except -1:
                 f"{name}: got a torch.bfloat16 tensor, which NumPy cannot read: use "
                 "tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16), or tensor.float()"
             )
-    if hasattr(value, "__dlpack_device__") and not isinstance(value, np.ndarray) and value.__dlpack_device__()[0] != 1:
-        raise TypeError(f"{name}: got {type(value).__name__} on another device, expected CPU memory: copy it")
+    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack_device__") and not on_cpu(value):
+        raise TypeError(f"{name}: got {type(value).__name__} that is not in CPU memory, expected one that is: copy it")
     return 0
+
+
+cdef bint on_cpu(object value):
+    try:
+        return value.__dlpack_device__()[0] == 1
+    except Exception:       # a class, a tensor without memory, or any other foreign failure
+        return False
 
 
 cdef cnp.ndarray logits_array(object value):
