@@ -25,7 +25,8 @@ ALWAYS_INLINE SoftmaxPoint softmax_point(double sum_exp, double exponent, double
     SoftmaxPoint point;
     double near_x = at_least_f64(x, FAR_LOGIT);
     double n = madd_f64(near_x, LOG2E, MAGIC_F64) - MAGIC_F64;
-    double own = exp_poly_f64(reduce_f64(near_x, n));
+    /* By the way the other terms take, so that in a row of equal logits every error is the same and drops out. */
+    double own = exp_poly_f64(reduce_fast_f64(near_x, n)) * unskew(n, SKEW_F64);
     double gap = exponent - n;
     int64_t far = mask_of(gap > FAR_EXPONENT) | mask_of(x < FAR_LOGIT);
     double shift = at_least_f64(-at_least_f64(-gap, -FAR_EXPONENT), -1990.0);

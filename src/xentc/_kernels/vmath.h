@@ -163,7 +163,8 @@ ALWAYS_INLINE double mantissa_f64(double x) {
 #define NAN_F64 from_bits_f64(0x7ff8000000000000u)
 
 /* log(u) + n ln 2 + correction - subtract, u = 1 + f in [sqrt(1/2), sqrt(2)]. The atanh series with the minimax
- * coefficients of P. T. P. Tang's and FreeBSD's log; the order of the sums keeps the large part for last. */
+ * coefficients of P. T. P. Tang's and FreeBSD's log; the large parts are added last, and what their sum is rounded by
+ * is kept. */
 ALWAYS_INLINE double log_tail_f64(double f, double n, double correction, double subtract) {
     double s = f / (2.0 + f);
     double z = s * s;
@@ -173,7 +174,10 @@ ALWAYS_INLINE double log_tail_f64(double f, double n, double correction, double 
                                       2.857142874366239149e-01), 6.666666666666735130e-01);
     double half_square = 0.5 * f * f;
     double series = s * (half_square + (w * even + z * odd));
-    return (n * LN2_HI_F64 - subtract) - ((half_square - (series + (n * LN2_LO_F64 + correction))) - f);
+    double large = n * LN2_HI_F64 - subtract;
+    double rounded = large + f;
+    double lost = (large - rounded) + f;
+    return rounded + (lost - (half_square - (series + (n * LN2_LO_F64 + correction))));
 }
 
 #endif
