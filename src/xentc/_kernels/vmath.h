@@ -177,6 +177,7 @@ ALWAYS_INLINE double log_tail_f64(double f, double n, double correction, double 
     double large = n * LN2_HI_F64 - subtract;
     double rounded = large + f;
     double lost = (large - rounded) + f;
+    lost = select_f64(mask_of(lost == lost), lost, 0.0); /* nan where large is infinite */
     return rounded + (lost - (half_square - (series + (n * LN2_LO_F64 + correction))));
 }
 
