@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -229,3 +231,30 @@ def test_a_number_may_be_of_numpys() -> None:
         names = {"softcap": 2.0, "temperature": 0.5, "lse_square_scale": 0.25, "label_smoothing": 0.5}
         assert xentc.cross_entropy(X, [0, 1], **{name: kind(value) for name, value in names.items()}) == expected
     assert xentc.cross_entropy(X, [0, 1], softcap=np.int8(2)) == xentc.cross_entropy(X, [0, 1], softcap=2.0)
+
+
+def test_more_logits_than_an_integer_counts() -> None:
+    """A broadcast array of 2**57 classes would take years, but its size divides by nothing that overflowed to 0."""
+    code = "import numpy as np, xentc; xentc.cross_entropy(np.broadcast_to(np.int8(0), (1, 2**57)), [0], num_threads=1)"
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=3)
+
+
+class Unwilling:
+    def __index__(self) -> int:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("name", ["axis", "ignore_index", "num_threads"])
+def test_an_index_that_raises(name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: got Unwilling"):
+        xentc.cross_entropy(X, [0, 1], **{name: Unwilling()})
+
+
+@pytest.mark.parametrize("name", ["weight", "sample_weight", "grad_output"])
+def test_numbers_beyond_float64(name: str) -> None:
+    """They become infinite, and without a warning."""
+    wide = np.finfo(np.longdouble).max > np.finfo(float).max
+    value = np.full(3 if name == "weight" else 2, np.longdouble("1e400") if wide else inf)
+    loss, _ = xentc.cross_entropy(X, [0, 1], reduction="none", return_grad=True, **{name: value})
+    assert np.isfinite(loss).all() == (name == "grad_output")

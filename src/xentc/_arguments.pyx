@@ -36,7 +36,7 @@ cdef object integer(object value, str name, str expected):
     if not isinstance(value, (bool, np.bool_)):
         try:
             return operator.index(value)
-        except TypeError:   # an array of several numbers has an __index__, too
+        except Exception:   # an array of several numbers has an __index__ too, and a foreign one may raise anything
             pass
     raise TypeError(f"{name}: got {type(value).__name__}, expected {expected}")
 

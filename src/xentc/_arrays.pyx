@@ -147,7 +147,8 @@ cdef cnp.ndarray real_array(object value, str name):
     if kind == "b":
         return (<object>array).view(np.uint8)
     if kind == "f":
-        return (<object>array).astype(np.float64)
+        with np.errstate(all="ignore"):
+            return (<object>array).astype(np.float64)
     raise TypeError(f"{name}: got {kind_of(array)}, expected real numbers")
 
 

@@ -177,10 +177,10 @@ cdef int resolve(object requested, Py_ssize_t n_items) except -1:
 cdef int run_samples(block_fn block, Job *job, size_t scratch_bytes, Py_ssize_t logits_per_sample, Totals *totals,
                      object num_threads) except -1:
     """One block function over all samples."""
-    cdef Py_ssize_t n_blocks = (job.n_samples + job.block_samples - 1) // job.block_samples
-    cdef Py_ssize_t block_logits = job.block_samples * max(logits_per_sample, <Py_ssize_t>1)
-    cdef Py_ssize_t stride = SIGNAL_LOGITS // block_logits
-    cdef bint small = job.n_samples * logits_per_sample <= SMALL_LOGITS
+    # Divided, not multiplied: a broadcast array may have more logits than an integer can count.
+    cdef Py_ssize_t n_blocks = job.n_samples // job.block_samples + (job.n_samples % job.block_samples != 0)
+    cdef Py_ssize_t stride = SIGNAL_LOGITS // max(logits_per_sample, <Py_ssize_t>1) // job.block_samples
+    cdef bint small = job.n_samples <= SMALL_LOGITS // max(logits_per_sample, <Py_ssize_t>1)
     cdef int n_threads = resolve(num_threads, n_blocks)
     cdef Py_ssize_t begin, n
     cdef double lost[2]

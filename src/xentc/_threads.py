@@ -29,7 +29,7 @@ def checked_count(value: object, name: str) -> int:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
         count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # a foreign __index__ may raise anything
         raise TypeError(f"{name}: got {type(value).__name__}, expected an integer") from None
     if count < 1:
         raise ValueError(f"{name}: got {count}, expected at least 1")
