@@ -18,6 +18,8 @@ cdef extern from "vmath.h" nogil:
     const double MAGIC_F64
     float exp_over_f32(float x, float magic)
     double exp_over_f64(double x, double magic)
+    float exp_over_scaled_f32(float x, float magic, float scale)
+    double exp_over_scaled_f64(double x, double magic, double scale)
     float larger_f32(float x, float best)
     double larger_f64(double x, double best)
     float at_least_f32(float x, float low)

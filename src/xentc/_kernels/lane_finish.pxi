@@ -184,7 +184,8 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
                     value = (<real>0 if scale[lane] == 0 else value) - push[lane] * mass
                 value = at_hole[lane] if hole[lane] == number else value
                 values[lane] = scale[lane] if fixed[lane] else value
-            memcpy(grad + k * grad_stride + v, values, sizeof(values))
+            for lane in range(LANE_WIDTH):      # not memcpy, which would go through memory
+                grad[k * grad_stride + v + lane] = values[lane]
 
 
 cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,

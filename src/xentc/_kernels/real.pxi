@@ -35,6 +35,13 @@ cdef inline real exp_over(real x, real magic) noexcept nogil:
         return exp_over_f64(x, magic)
 
 
+cdef inline real exp_over_scaled(real x, real magic, real scale) noexcept nogil:
+    if real is float:
+        return exp_over_scaled_f32(x, magic, scale)
+    else:
+        return exp_over_scaled_f64(x, magic, scale)
+
+
 cdef inline real larger(real x, real best) noexcept nogil:
     if real is float:
         return larger_f32(x, best)

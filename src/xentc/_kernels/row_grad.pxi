@@ -1,23 +1,21 @@
 # The gradient of a row of row.pxi: its logits once more, from cache.
 
 
-cdef inline void grad_groups(const real *x, const real *weight, const real *given, Py_ssize_t n_groups, real low,
-                             real magic, real scale, real push, real keep, real share, int loop,
-                             real *grad) noexcept nogil:
-    # x and grad may be the same memory: a group is read whole before it is written. loop is a literal.
-    cdef real values[LANES]
+cdef inline void grad_groups(const real *restrict x, const real *weight, const real *given, Py_ssize_t n_groups,
+                             real low, real magic, real scale, real push, real keep, real share, int loop,
+                             real *restrict grad) noexcept nogil:
+    # x and grad are never the same memory (see row_grad_part). loop is a literal.
     cdef Py_ssize_t g, lane, k
     cdef real value, mass
     for g in range(n_groups):
         k = g * LANES
         for lane in range(LANES):
-            value = exp_over(at_least(x[k + lane], low), magic) * scale
+            value = exp_over_scaled(at_least(x[k + lane], low), magic, scale)
             if spreads(loop):
                 mass = madd(given[k + lane], keep, share) if takes_given(loop) else share
                 mass = mass * weight[k + lane] if weighs(loop) else mass
                 value = (<real>0 if scale == 0 else value) - push * mass
-            values[lane] = value
-        memcpy(grad + k, values, sizeof(values))
+            grad[k + lane] = value
 
 
 cdef void grad_dense(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n_groups,
@@ -39,6 +37,7 @@ cdef void grad_run(const Job *job, const real *x, const real *weight, const real
                    real magic, real scale, real push, real *grad) noexcept nogil:
     """n logits; the tail is padded to a group."""
     cdef real group[LANES]
+    cdef real grad_group[LANES]
     cdef real weights[LANES]
     cdef real probabilities[LANES]
     cdef const real *padded = NULL
@@ -55,8 +54,8 @@ cdef void grad_run(const Job *job, const real *x, const real *weight, const real
         padded = weights
     if given != NULL:
         memcpy(probabilities, given + whole, (n - whole) * sizeof(real))
-    grad_dense(job, group, padded, probabilities, 1, low, magic, scale, push, group)
-    memcpy(grad + whole, group, (n - whole) * sizeof(real))
+    grad_dense(job, group, padded, probabilities, 1, low, magic, scale, push, grad_group)
+    memcpy(grad + whole, grad_group, (n - whole) * sizeof(real))
 
 
 cdef void apply_slopes(const Job *job, const char *logits, Py_ssize_t n, real *grad, real *buffer) noexcept nogil:
@@ -74,6 +73,7 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
     cdef real push = <real>(point.push / job.temperature)
     cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k, n, i
     cdef char *to = sample_pointer(job, &job.grad_out, sample)
+    cdef const real *x
     cdef real *grad
     cdef real *spare = <real *>buffer + 2 * CHUNK
     cdef RowView row
@@ -91,7 +91,11 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
         elif point.pull == 0 and point.push == 0:
             memset(grad, 0, n * sizeof(real))
         else:
-            grad_run(job, load_logits(job, &row, k, n, _), weights_from(job, k, _), load_given(job, &row, k, n, _), n,
+            x = load_logits(job, &row, k, n, _)
+            if <const real *>grad == x:     # in place: gcc would read and write number by number, lest they overlap
+                memcpy(buffer, x, n * sizeof(real))
+                x = <const real *>buffer
+            grad_run(job, x, weights_from(job, k, _), load_given(job, &row, k, n, _), n,
                      low, magic, scale, push, grad)
             if k <= point.hole < k + n:
                 grad[point.hole - k] = <real>(point.at_hole / job.temperature)

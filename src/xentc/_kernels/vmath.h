@@ -134,6 +134,23 @@ ALWAYS_INLINE double at_least_f64(double x, double low) { return x < low ? low :
 ALWAYS_INLINE float times_f32(float coefficient, float x) { return coefficient == 0.0f ? 0.0f : coefficient * x; }
 ALWAYS_INLINE double times_f64(double coefficient, double x) { return coefficient == 0.0 ? 0.0 : coefficient * x; }
 
+/* exp(x) 2^-m scale, for the gradient: the scale rides in the coefficients, which are the same for a whole row. In float
+ * one degree less than the sum (9.2e-8): the error of an entry stands for itself here, and is rounded by as much anyway. */
+ALWAYS_INLINE float exp_over_scaled_f32(float x, float magic, float scale) {
+    float t = madd_f32(x, (float)LOG2E, magic);
+    float r = reduce_fast_f32(x, t - magic);
+    float p = 0x1.0f9ee4p-7f * scale;
+    p = madd_f32(p, r, 0x1.573adap-5f * scale);
+    p = madd_f32(p, r, 0x1.555a82p-3f * scale);
+    p = madd_f32(p, r, 0x1.fffdc4p-2f * scale);
+    p = madd_f32(p, r, 0x1.fffff6p-1f * scale);
+    return madd_f32(p, r, scale) * from_bits_f32((uint32_t)bits_f32(t) << 23);
+}
+
+ALWAYS_INLINE double exp_over_scaled_f64(double x, double magic, double scale) {
+    return exp_over_f64(x, magic) * scale;
+}
+
 /* One nan for all: whether a product of nans keeps the sign of the first or the second is the compiler's choice, and
  * differs between the body and the tail of a loop, or between two vectors of one. */
 ALWAYS_INLINE double one_nan_f64(double x) { return x == x ? x : from_bits_f64(0x7ff8000000000000u); }
