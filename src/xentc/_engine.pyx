@@ -42,8 +42,8 @@ cdef enum:
     SMALL_LOGITS = 1 << 13          # below this, releasing the GIL costs more than it gives
     LONG_ROW = 1 << 24              # a row this long is always cut, so that Ctrl-C works inside it
     STACK_BYTES = 16384
-    # A gradient larger than this is written past the caches. At 0.5 GiB (1024 x 128256) plain stores reached 0.71 of the
-    # copy roofline on a Zen 4, non-temporal ones 0.57; other cores are said to gain by them.
+    # A gradient larger than this is written past the caches. At 0.5 GiB (1024 x 128256) plain stores reached 0.71 of
+    # the copy roofline on a Zen 4, non-temporal ones 0.57; other cores are said to gain by them.
     STREAM_BYTES = 1 << 30
 
 cdef KernelTable *table = NULL
