@@ -41,11 +41,12 @@ if os.environ.get("XENTC_SANITIZE"):
 
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 COMPILER_PROBE = "int main(void) { return 0; }\n"
-KERNELS = Path("src/xentc/_kernels")
+PACKAGE = Path("src/xentc")
+KERNELS = PACKAGE / "_kernels"
 
 
 def extensions():
-    depends = sorted(str(path) for path in KERNELS.glob("*.*") if path.suffix in (".pxi", ".pxd", ".h"))
+    depends = sorted(str(path) for path in PACKAGE.rglob("*.*") if path.suffix in (".pxi", ".pxd", ".h"))
     numpy_options = {
         "include_dirs": [numpy.get_include()],
         "define_macros": [

@@ -1,8 +1,4 @@
-"""The public functions: signatures and docstrings. What they do is in _arguments (checks) and _engine (the run).
-
-The overloads of a function say: the loss is a scalar, except with 'none'; `return_grad` makes it a pair; and where a
-type checker sees neither literally, either may come. The deprecated `size_average` and `reduce` count as not seen.
-"""
+"""xentc.cross_entropy."""
 
 from __future__ import annotations
 

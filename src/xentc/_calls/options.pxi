@@ -1,0 +1,50 @@
+# Options that are no arrays: numbers, flags, names.
+
+cdef object integer(object value, str name, str expected):
+    if not isinstance(value, (bool, np.bool_)):
+        try:
+            return operator.index(value)
+        except Exception:   # an array of several numbers has an __index__ too, and a foreign one may raise anything
+            pass
+    raise TypeError(f"{name}: got {type(value).__name__}, expected {expected}")
+
+
+cdef bint flag(object value, str name) except -1:
+    if value is True or value is False:
+        return value is True
+    try:
+        return bool(value)
+    except Exception:
+        raise TypeError(f"{name}: got {type(value).__name__}, which is neither true nor false") from None
+
+
+cdef int reduction_of(object size_average, object reduce, object reduction) except -1:
+    cdef bint averaged = size_average is None or flag(size_average, "size_average")
+    cdef bint reduced = reduce is None or flag(reduce, "reduce")
+    if size_average is not None or reduce is not None:
+        warnings.warn("size_average and reduce are deprecated, use reduction instead", DeprecationWarning, stacklevel=2)
+        return NONE if not reduced else MEAN if averaged else SUM
+    if isinstance(reduction, str):
+        if reduction == "mean":
+            return MEAN
+        if reduction == "sum":
+            return SUM
+        if reduction == "none":
+            return NONE
+        raise ValueError(f"reduction: got {reduction!r}, expected 'none', 'mean' or 'sum'")
+    raise TypeError(f"reduction: got {type(reduction).__name__}, expected 'none', 'mean' or 'sum'")
+
+
+cdef int64_t ignore_index_of(object value) except? -1:
+    number = integer(value, "ignore_index", "an integer")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"ignore_index: got {number}, expected an integer of 64 bits")
+    return number
+
+
+cdef double option(object value, str name, double low, double high, bint open_ends, str expected) except? -1:
+    """A finite number in a range, its ends included or not."""
+    cdef double number = real_scalar(value, name)
+    if open_ends and low < number < high or not open_ends and low <= number <= high and number != INFINITY:
+        return number
+    raise ValueError(f"{name}: got {number}, expected {expected}")

@@ -1,0 +1,64 @@
+"""What the classes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xentc import functional
+from xentc._types import Readable
+
+
+def own_copy(weight: Readable | None) -> NDArray[Any] | None:
+    """The object's own, so that a later change to the caller's array does not change the loss."""
+    if weight is None:
+        return None
+    _check_weight(weight)
+    if not hasattr(weight, "__array__") and hasattr(weight, "__dlpack__"):
+        weight = np.from_dlpack(weight)  # type: ignore[arg-type]
+    copy: NDArray[Any] = np.array(np.asarray(weight))  # in two steps: torch's __array__ does not know `copy`
+    copy.flags.writeable = False
+    return copy
+
+
+def _check_weight(weight: Readable) -> None:
+    """Refused as a call refuses it: np.array would drop a mask, among others."""
+    shape = getattr(weight, "shape", None) or (len(weight) if isinstance(weight, Sequence) else 0,)
+    functional.cross_entropy(np.empty((0, shape[0])), np.empty(0, np.int64), weight)
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return type(a) is type(b) and bool(a == b)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LossModule:
+    """What the classes share: equality, a repr that shows what differs from the defaults, and what a pickle forgets."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(_same(getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+
+    # What object has is a method, and None in its place is Python's way to say that there is none.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if not _same(getattr(self, field.name), field.default)
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False  # which neither a pickle nor a deep copy keeps
+        self.__dict__.update(state)
