@@ -73,6 +73,7 @@ include "sample.pxi"
 include "check.pxi"
 include "row.pxi"
 include "row_grad.pxi"
+include "row_finish.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
 

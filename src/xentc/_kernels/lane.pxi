@@ -8,7 +8,7 @@
 #    float sums are folded into double ones, here every CLASS_GROUP classes.
 
 cdef enum:
-    LANE_WIDTH = 16
+    LANE_WIDTH = 32
     CLASS_GROUP = 8
     REFERENCE_CLASSES = 4       # classes that a sample's reference is taken from
     TILE_LOGITS = 8192          # of a buffer
@@ -181,7 +181,8 @@ cdef void first_references(const Job *job, Tile *tile, real _) noexcept nogil:
 
 
 cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
-    """Before a pass. Without a hole, own stays -inf; a target that is no class (any more) gives nan."""
+    """Before a pass. The hole's logit is added to own, 0 at first; without a hole it stays -inf, and a target that is
+    no class (any more) gives nan."""
     cdef real *highest = column(tile, HIGHEST, _)
     cdef real *own = column(tile, OWN, _)
     cdef real none = <real>-INFINITY if job.spread == SPREAD_GIVEN else <real>NAN
@@ -190,7 +191,7 @@ cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
     memset(column(tile, OWN_MASS, _), 0, tile.width * sizeof(real))
     for i in range(tile.width):
         highest[i] = <real>-INFINITY
-        own[i] = none
+        own[i] = <real>0 if i < tile.n and not tile.seeking and 0 <= tile.indices[i] < job.n_classes else none
 
 
 cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
@@ -205,72 +206,118 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
         hole[i] = -1
 
 
+cdef inline void widen_onto(double *restrict sums, const real *restrict terms) noexcept nogil:
+    cdef Py_ssize_t lane
+    for lane in range(LANE_WIDTH):
+        sums[lane] += terms[lane]
+
+
+cdef inline void add_wide(double *restrict sums, double *restrict lost, const real *restrict terms) noexcept nogil:
+    """Float terms are far coarser than what a double sum of them loses; of double ones it is kept."""
+    cdef Py_ssize_t lane
+    cdef double before
+    for lane in range(LANE_WIDTH):
+        before = sums[lane]
+        sums[lane] = before + terms[lane]
+        if real is double:
+            lost[lane] += two_sum_lost(before, terms[lane])
+
+
+cdef inline void prefetch_lanes(const real *x) noexcept nogil:
+    cdef Py_ssize_t offset
+    for offset from 0 <= offset < <Py_ssize_t>(LANE_WIDTH * sizeof(real)) by 64:
+        prefetch(<const char *>x + offset)
+
+
+cdef inline void seek(const real *x, Py_ssize_t stride, Py_ssize_t n, int64_t k, const Tile *tile, Py_ssize_t v,
+                      const real *highest, const real *shift) noexcept nogil:
+    """Notes where a sample's largest logit lies, before it is added."""
+    cdef Py_ssize_t lane, j
+    cdef real best
+    for lane in range(min(tile.n - v, <Py_ssize_t>LANE_WIDTH)):
+        best = highest[lane]
+        for j in range(n):
+            if x[j * stride + lane] - shift[lane] > best:
+                best = x[j * stride + lane] - shift[lane]
+                tile.indices[v + lane] = k + j
+
+
+cdef inline void add_class(const real *x, const real *given, real weight, real number, real keep, real share,
+                           real *columns, Py_ssize_t width, int loop, real *own, real *highest, real *terms,
+                           real *own_mass, real *spread_sum, real *spread_mass) noexcept nogil:
+    """One class of LANE_WIDTH samples. The hole is added to own, not stored: gcc branches round a masked store."""
+    cdef const real *magic = columns + MAGIC * width
+    cdef const real *low = columns + LOW * width
+    cdef const real *hole = columns + HOLE * width
+    cdef const real *shift = columns + SHIFT * width
+    cdef const real *origin = columns + ORIGIN * width
+    cdef Py_ssize_t lane
+    cdef real value, mass
+    for lane in range(LANE_WIDTH):
+        value = x[lane]
+        if loop != LOOP_NONE:
+            value = value - shift[lane]
+        own[lane] += value if hole[lane] == number else <real>0
+        value = <real>-INFINITY if hole[lane] == number else value
+        highest[lane] = larger(value, highest[lane])
+        terms[lane] += exp_over(at_least(value, low[lane]), magic[lane])
+        if spreads(loop):
+            mass = madd(given[lane], keep, share) if takes_given(loop) else <real>1
+            mass = mass * weight if weighs(loop) else mass
+            own_mass[lane] += mass if hole[lane] == number else <real>0
+            mass = <real>0 if hole[lane] == number else mass
+            spread_mass[lane] += mass
+            spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin[lane] * <real>SPREAD_SCALE))
+
+
 cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
                              Py_ssize_t k0, real first_number, real keep, real share, const Tile *tile,
                              int loop) noexcept nogil:
     """Adds at most CLASS_GROUP classes, from k0 on, of every sample. loop is a literal."""
-    cdef Py_ssize_t width = tile.width, v, lane, k
+    cdef Py_ssize_t width = tile.width, v, lane, k, ahead = CLASS_GROUP
     cdef real *columns = <real *>tile.reals
     cdef double *sums = tile.doubles
-    cdef real magic[LANE_WIDTH]
-    cdef real low[LANE_WIDTH]
-    cdef real hole[LANE_WIDTH]
     cdef real highest[LANE_WIDTH]
     cdef real own[LANE_WIDTH]
     cdef real own_mass[LANE_WIDTH]
-    cdef real shift[LANE_WIDTH]
-    cdef real origin[LANE_WIDTH]
+    cdef real terms[LANE_WIDTH]
     cdef real partial[LANE_WIDTH]
     cdef real spread_sum[LANE_WIDTH]
     cdef real spread_mass[LANE_WIDTH]
-    cdef real value, number, mass
-    cdef double before, wide
     for v from 0 <= v < width by LANE_WIDTH:
-        memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
-        memcpy(low, columns + LOW * width + v, sizeof(low))
-        memcpy(hole, columns + HOLE * width + v, sizeof(hole))
-        memcpy(highest, columns + HIGHEST * width + v, sizeof(highest))
-        memcpy(own, columns + OWN * width + v, sizeof(own))
-        memcpy(own_mass, columns + OWN_MASS * width + v, sizeof(own_mass))
-        memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
-        memcpy(origin, columns + ORIGIN * width + v, sizeof(origin))
         for lane in range(LANE_WIDTH):
-            origin[lane] = origin[lane] * <real>SPREAD_SCALE
+            own[lane] = columns[OWN * width + v + lane]
+            highest[lane] = columns[HIGHEST * width + v + lane]
+            own_mass[lane] = columns[OWN_MASS * width + v + lane]
             partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
-        for k in range(n):
-            number = first_number + k
+        # In pairs, and the pairs in pairs: a sum of equal terms is then rounded once at most.
+        for k from 0 <= k < n by 2:
             if takes_given(loop) and tile.seeking:
-                for lane in range(LANE_WIDTH):
-                    if v + lane < tile.n and x[k * stride + v + lane] - shift[lane] > highest[lane]:
-                        tile.indices[v + lane] = k0 + k
+                seek(x + k * stride + v, stride, min(n - k, <Py_ssize_t>2), k0 + k, tile, v, highest,
+                     columns + SHIFT * width + v)
             for lane in range(LANE_WIDTH):
-                value = x[k * stride + v + lane]
-                if loop != LOOP_NONE:
-                    value = value - shift[lane]
-                own[lane] = value if hole[lane] == number else own[lane]
-                value = <real>-INFINITY if hole[lane] == number else value
-                highest[lane] = larger(value, highest[lane])
-                partial[lane] += exp_over(at_least(value, low[lane]), magic[lane])
-                if spreads(loop):
-                    mass = madd(given[k * width + v + lane], keep, share) if takes_given(loop) else <real>1
-                    mass = mass * weight[k] if weighs(loop) else mass
-                    own_mass[lane] = mass if hole[lane] == number else own_mass[lane]
-                    mass = <real>0 if hole[lane] == number else mass
-                    spread_mass[lane] += mass
-                    spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin[lane]))
-        memcpy(columns + HIGHEST * width + v, highest, sizeof(highest))
-        memcpy(columns + OWN * width + v, own, sizeof(own))
-        if spreads(loop):
-            memcpy(columns + OWN_MASS * width + v, own_mass, sizeof(own_mass))
+                terms[lane] = 0
+            prefetch_lanes(x + (k + ahead) * stride + v)
+            prefetch_lanes(x + (k + 1 + ahead) * stride + v)
+            add_class(x + k * stride + v, given + k * width + v, weight[k] if weighs(loop) else <real>0,
+                      first_number + k, keep, share, columns + v, width, loop, own, highest, terms, own_mass,
+                      spread_sum, spread_mass)
+            if k + 1 < n:
+                add_class(x + (k + 1) * stride + v, given + (k + 1) * width + v, weight[k + 1] if weighs(loop) else <real>0,
+                          first_number + (k + 1), keep, share, columns + v, width, loop, own, highest, terms, own_mass,
+                          spread_sum, spread_mass)
+            for lane in range(LANE_WIDTH):
+                partial[lane] += terms[lane]
         for lane in range(LANE_WIDTH):
-            before = sums[SUM * width + v + lane]
-            wide = partial[lane]
-            sums[SUM * width + v + lane] = before + wide
-            if real is double:      # float terms are far coarser than what a double sum of them loses
-                sums[LOST * width + v + lane] += two_sum_lost(before, wide)
-            if spreads(loop):
-                sums[SPREAD_SUM * width + v + lane] += spread_sum[lane]
-                sums[SPREAD_MASS * width + v + lane] += spread_mass[lane]
+            columns[OWN * width + v + lane] = own[lane]
+        for lane in range(LANE_WIDTH):
+            columns[HIGHEST * width + v + lane] = highest[lane]
+        add_wide(sums + SUM * width + v, sums + LOST * width + v, partial)
+        if spreads(loop):
+            for lane in range(LANE_WIDTH):
+                columns[OWN_MASS * width + v + lane] = own_mass[lane]
+            widen_onto(sums + SPREAD_SUM * width + v, spread_sum)
+            widen_onto(sums + SPREAD_MASS * width + v, spread_mass)
 
 
 cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,

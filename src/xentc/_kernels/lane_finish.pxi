@@ -28,8 +28,8 @@ cdef inline double leading_n(double highest) noexcept nogil:
     return -at_least_f64(-at_least_f64(highest * LOG2E, -<double>REFERENCE_LIMIT), -<double>REFERENCE_LIMIT)
 
 
-cdef void finish_lanes(const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
-    """The points of LANE_WIDTH samples, into the columns."""
+cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) noexcept nogil:
+    """The points of LANE_WIDTH samples, into the columns; nll alone where that is all."""
     cdef Py_ssize_t width = tile.width, lane
     cdef double *doubles = tile.doubles + v
     cdef real *reals = <real *>tile.reals + v
@@ -51,14 +51,23 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
         sum_exp[lane] = point.inverse
         exponent[lane] = point.exponent
         x[lane] = point.rest_share
+    # A loop for each, as gcc cannot tell the columns apart.
     for lane in range(LANE_WIDTH):
         doubles[NLL * width + lane] = nll[lane]
+    if not for_grad:
+        return
+    for lane in range(LANE_WIDTH):
         doubles[INVERSE * width + lane] = sum_exp[lane]
+    for lane in range(LANE_WIDTH):
         doubles[EXPONENT * width + lane] = exponent[lane]
-        reals[MAGIC * width + lane] = magic_of(exponent[lane], _)
-        reals[LOW * width + lane] = lowest_of(exponent[lane], _)
+    for lane in range(LANE_WIDTH):
         doubles[REST_SHARE * width + lane] = x[lane]
+    for lane in range(LANE_WIDTH):
         doubles[OWN_SHARE * width + lane] = own_share[lane]
+    for lane in range(LANE_WIDTH):
+        reals[MAGIC * width + lane] = magic_of(exponent[lane], _)
+    for lane in range(LANE_WIDTH):
+        reals[LOW * width + lane] = lowest_of(exponent[lane], _)
 
 
 cdef inline double skewed_inverse(const Tile *tile, Py_ssize_t i, real _) noexcept nogil:
@@ -88,7 +97,7 @@ cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexce
     sums.shift = reals[SHIFT * width]
     softmax.rest_share, softmax.own_share = doubles[REST_SHARE * width], doubles[OWN_SHARE * width]
     doubles[LOSS * width] = one_nan_f64(scale * sample_loss(job, &sums, &softmax))
-    set_gradient(job, &sums, &softmax, product(scale, upstream(job, tile.first + i)), &point)
+    set_gradient(job, &sums, &softmax, doubles[LOSS * width], product(scale, upstream(job, tile.first + i)), &point)
     reals[SCALE * width] = <real>one_nan_f64(product(point.pull, skewed_inverse(tile, i, _)) / job.temperature)
     reals[PUSH * width] = <real>one_nan_f64(point.push / job.temperature)
     reals[AT_HOLE * width] = <real>one_nan_f64(point.at_hole / job.temperature)
@@ -117,7 +126,7 @@ cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef bint nll_only = job.spread == SPREAD_NONE and job.lse_square_scale == 0
     weigh_tile(job, tile)
     for i from 0 <= i < width by LANE_WIDTH:
-        finish_lanes(tile, i, _)
+        finish_lanes(tile, i, not nll_only or job.grad_out.data != NULL, _)
     if nll_only:
         for i in range(width):
             losses[i] = one_nan_f64(times_f64(weight[i], losses[i]))
@@ -150,40 +159,35 @@ cdef void store_losses(const Job *job, const Tile *tile) noexcept nogil:
 cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
                               real first_number, real keep, real share, const Tile *tile, int loop,
                               real *grad, Py_ssize_t grad_stride) noexcept nogil:
-    # x and grad may be the same memory: lanes are read before they are written. loop is a literal.
+    # x and grad may be the same memory: lanes are read before they are written. loop is a literal. A scale of 0 or nan
+    # makes a gradient of 0 or nan throughout, whatever the logits are.
     cdef Py_ssize_t width = tile.width, v, lane, k
-    cdef const real *columns = <const real *>tile.reals
-    cdef real magic[LANE_WIDTH]
-    cdef real low[LANE_WIDTH]
-    cdef real hole[LANE_WIDTH]
-    cdef real scale[LANE_WIDTH]
-    cdef real push[LANE_WIDTH]
-    cdef real shift[LANE_WIDTH]
-    cdef real at_hole[LANE_WIDTH]
+    cdef const real *magic
+    cdef const real *low
+    cdef const real *hole
+    cdef const real *scale
+    cdef const real *push
+    cdef const real *shift
+    cdef const real *at_hole
     cdef real values[LANE_WIDTH]
-    cdef bint fixed[LANE_WIDTH]         # 0 throughout, or nan throughout: whatever the logits are
     cdef real value, number, mass
     for v from 0 <= v < width by LANE_WIDTH:
-        memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
-        memcpy(low, columns + LOW * width + v, sizeof(low))
-        memcpy(hole, columns + HOLE * width + v, sizeof(hole))
-        memcpy(scale, columns + SCALE * width + v, sizeof(scale))
-        memcpy(push, columns + PUSH * width + v, sizeof(push))
-        memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
-        memcpy(at_hole, columns + AT_HOLE * width + v, sizeof(at_hole))
-        for lane in range(LANE_WIDTH):
-            fixed[lane] = scale[lane] != scale[lane] or (scale[lane] == 0 and push[lane] == 0)
+        magic, low = column(tile, MAGIC, <real>0) + v, column(tile, LOW, <real>0) + v
+        hole, scale = column(tile, HOLE, <real>0) + v, column(tile, SCALE, <real>0) + v
+        push, shift = column(tile, PUSH, <real>0) + v, column(tile, SHIFT, <real>0) + v
+        at_hole = column(tile, AT_HOLE, <real>0) + v
         for k in range(n):
             number = first_number + k
             for lane in range(LANE_WIDTH):
-                value = x[k * stride + v + lane] - shift[lane]
-                value = exp_over(at_least(value, low[lane]), magic[lane]) * scale[lane]
+                value = x[k * stride + v + lane]
+                if loop != LOOP_NONE:
+                    value = value - shift[lane]
+                value = times(scale[lane], exp_over(at_least(value, low[lane]), magic[lane]))
                 if spreads(loop):
                     mass = madd(given[k * width + v + lane], keep, share) if takes_given(loop) else share
                     mass = mass * weight[k] if weighs(loop) else mass
-                    value = (<real>0 if scale[lane] == 0 else value) - push[lane] * mass
-                value = at_hole[lane] if hole[lane] == number else value
-                values[lane] = scale[lane] if fixed[lane] else value
+                    value = value - times(push[lane], mass)
+                values[lane] = at_hole[lane] if hole[lane] == number else value
             for lane in range(LANE_WIDTH):      # not memcpy, which would go through memory
                 grad[k * grad_stride + v + lane] = values[lane]
 
@@ -192,7 +196,9 @@ cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real 
                    real number, const Tile *tile, real *grad, Py_ssize_t grad_stride) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     cdef const real *weight = weights_from(job, k, <real>0)
-    if job.spread == SPREAD_NONE:
+    if job.spread == SPREAD_NONE and tile.shifted:
+        grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_SHIFT, grad, grad_stride)
+    elif job.spread == SPREAD_NONE:
         grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_NONE, grad, grad_stride)
     elif job.spread == SPREAD_EVEN:
         grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN, grad, grad_stride)

@@ -31,25 +31,28 @@ ALWAYS_INLINE SoftmaxPoint softmax_point(double sum_exp, double exponent, double
     int64_t far = mask_of(gap > FAR_EXPONENT) | mask_of(x < FAR_LOGIT);
     double shift = at_least_f64(-at_least_f64(-gap, -FAR_EXPONENT), -1990.0);
     double half_shift = madd_f64(shift, 0.5, MAGIC_F64) - MAGIC_F64;
-    double q = sum_exp / own * pow2_f64(half_shift) * pow2_f64(shift - half_shift);
+    double inverse_own = 1.0 / own;
+    double q = sum_exp * inverse_own * pow2_f64(half_shift) * pow2_f64(shift - half_shift);
     double sum = 1.0 + q;
     int64_t below_1 = mask_of(q < 1.0);
     double lost = select_f64(below_1, q, 1.0) - (sum - select_f64(below_1, 1.0, q)); /* what rounding 1 + q lost */
     double u = select_f64(far, sum_exp, sum);
+    double inverse_u = 1.0 / u;
     double mantissa = mantissa_f64(u);
     int64_t high = mask_of(mantissa > 1.4142135623730951);
     int64_t small = ~far & mask_of(q < 0.41421356237309503);
     double f = select_f64(small, q, mantissa * select_f64(high, 0.5, 1.0) - 1.0);
     double power = exponent_f64(u) + select_f64(high, 1.0, 0.0) + select_f64(far, exponent, 0.0);
-    double correction = select_f64(small | far, 0.0, lost / sum);
+    double correction = select_f64(small | far, 0.0, lost * inverse_u);
     double nll = log_tail_f64(f, select_f64(small, 0.0, power), correction, select_f64(far, x, 0.0));
-    double total = select_f64(far, sum_exp, own * sum);
-    int64_t valid = mask_of(total > 0.0) & mask_of(total < INFINITY_F64);
+    double inverse = inverse_u * select_f64(far, 1.0, inverse_own);
+    int64_t valid = mask_of(u > 0.0) & mask_of(u < INFINITY_F64);
     point.nll = select_f64(valid, nll, NAN_F64);
-    point.rest_share = select_f64(valid, select_f64(far, 1.0, q / sum), NAN_F64);
-    point.own_share = select_f64(valid, select_f64(far, 0.0, 1.0 / sum), NAN_F64);
-    point.exponent = select_f64(valid, select_f64(far, exponent, n) + exponent_f64(total), 0.0);
-    point.inverse = select_f64(valid, 1.0 / mantissa_f64(total), NAN_F64);
+    point.rest_share = select_f64(valid, select_f64(far, 1.0, q * inverse_u), NAN_F64);
+    point.own_share = select_f64(valid, select_f64(far, 0.0, inverse_u), NAN_F64);
+    /* Halved: 1 / total near 1 is to come with exponent 0, so that lse near 0 does not cancel. */
+    point.exponent = select_f64(valid, select_f64(far, exponent, n) - exponent_f64(inverse) - 1.0, 0.0);
+    point.inverse = select_f64(valid, 0.5 * mantissa_f64(inverse), NAN_F64);
     return point;
 }
 

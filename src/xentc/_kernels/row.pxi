@@ -12,7 +12,7 @@
 cdef enum:
     GROUPS = 8
     COLUMN_BLOCK = 16384
-    FIRST_LOOK = 64         # logits that the reference is taken from
+    FIRST_LOOK = 64         # logits that the reference is taken from, at most
     ROW_BUFFERS = 4         # of CHUNK numbers: logits, probabilities, gradient, and one for what follows it
 
 
@@ -113,11 +113,8 @@ cdef void add_padded(const Job *job, const real *x, const real *weight, const re
     cdef real probabilities[LANES]
     cdef Py_ssize_t lane
     n = min(n, <Py_ssize_t>LANES)
-    for lane in range(LANES):
-        group[lane] = <real>-INFINITY
-    memcpy(group, x, n * sizeof(real))
-    if 0 <= hole < LANES:
-        group[hole] = <real>-INFINITY
+    for lane in range(LANES):       # not memcpy, and not a store into the copy: a vector read after it would stall
+        group[lane] = x[lane] if lane < n and lane != hole else <real>-INFINITY
     if job.spread == SPREAD_NONE:
         add_dense(job, group, NULL, NULL, 1, low, magic, origin, SPREAD_NONE, <const char *>x, 0, sums)
         return
@@ -172,22 +169,26 @@ cdef inline const real *weights_from(const Job *job, Py_ssize_t k, real _) noexc
     return from_(<const real *>job.real_weight, k)
 
 
-cdef double fold_lanes(double *lanes) noexcept nogil:
-    cdef Py_ssize_t width = LANES // 2, lane
-    while width > 0:
-        for lane in range(width):
-            lanes[lane] += lanes[lane + width]
-        width //= 2
-    return lanes[0]
+cdef inline double fold_lanes(double *lanes) noexcept nogil:
+    cdef Py_ssize_t lane
+    for lane in range(16):
+        lanes[lane] += lanes[lane + 16]
+    for lane in range(8):
+        lanes[lane] += lanes[lane + 8]
+    for lane in range(4):
+        lanes[lane] += lanes[lane + 4]
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
 
 
 cdef inline real largest_lane(real *lanes) noexcept nogil:
-    cdef Py_ssize_t width = LANES // 2, lane
-    while width > 0:
-        for lane in range(width):
-            lanes[lane] = larger(lanes[lane + width], lanes[lane])
-        width //= 2
-    return lanes[0]
+    cdef Py_ssize_t lane
+    for lane in range(16):
+        lanes[lane] = larger(lanes[lane + 16], lanes[lane])
+    for lane in range(8):
+        lanes[lane] = larger(lanes[lane + 8], lanes[lane])
+    for lane in range(4):
+        lanes[lane] = larger(lanes[lane + 4], lanes[lane])
+    return larger(larger(lanes[2], lanes[0]), larger(lanes[3], lanes[1]))
 
 
 cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, RowPart *part,
@@ -198,32 +199,40 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     cdef real *highest = <real *>sums.highest
     cdef Py_ssize_t k, lane, n, stride = job.input.class_stride_bytes
     cdef Py_ssize_t step = LANES * stride if 0 < stride <= <Py_ssize_t>sizeof(double) else 0
-    memset(&sums, 0, sizeof(sums))
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
+    memset(sums.sum_exp, 0, sizeof(sums.sum_exp))
+    if real is double:
+        memset(sums.lost, 0, sizeof(sums.lost))
+    if job.spread != SPREAD_NONE:
+        memset(sums.spread_sum, 0, sizeof(sums.spread_sum))
+        memset(sums.spread_mass, 0, sizeof(sums.spread_mass))
     for k from begin <= k < end by CHUNK:
         n = min(end - k, <Py_ssize_t>CHUNK)
         add_run(job, load_logits(job, row, k, n, _), weights_from(job, k, _), load_given(job, row, k, n, _), n,
                 <Py_ssize_t>row.hole - k, low, magic, <real>(row.origin * SPREAD_SCALE),
                 row.logits + k * stride + PREFETCH_BYTES, step, &sums)
-    part.sum_exp = fold_lanes(sums.sum_exp) + fold_lanes(sums.lost)
+    part.sum_exp = fold_lanes(sums.sum_exp)
+    if real is double:
+        part.sum_exp += fold_lanes(sums.lost)
     part.spread_sum = fold_lanes(sums.spread_sum) if job.spread != SPREAD_NONE else 0.0
     part.spread_mass = fold_lanes(sums.spread_mass) if job.spread == SPREAD_GIVEN else 0.0
     part.row_max = largest_lane(highest)
 
 
 cdef real first_look(const Job *job, const RowView *row, Py_ssize_t begin, real _) noexcept nogil:
-    cdef Py_ssize_t n = min(job.n_classes - begin, <Py_ssize_t>FIRST_LOOK), k, lane
+    """The largest of the first logits: of a handful, or of many if these are masked."""
+    cdef Py_ssize_t n = min(job.n_classes - begin, <Py_ssize_t>FIRST_LOOK), k
     cdef const real *x = load_logits(job, row, begin, n, _)
-    cdef real highest[LANES]
-    for lane in range(LANES):
-        highest[lane] = <real>-INFINITY
-    for k from 0 <= k < n - LANES + 1 by LANES:
-        for lane in range(LANES):
-            highest[lane] = larger(x[k + lane], highest[lane])
-    for lane in range(n % LANES):
-        highest[lane] = larger(x[n - n % LANES + lane], highest[lane])
-    return largest_lane(highest)
+    cdef real highest = <real>-INFINITY
+    if n >= 4:
+        highest = larger(larger(x[3], x[2]), larger(x[1], x[0]))
+        if highest == highest and highest > -LOGIT_LIMIT:
+            return highest
+    highest = <real>-INFINITY
+    for k in range(n):
+        highest = larger(x[k], highest)
+    return highest
 
 
 cdef void row_part(const Job *job, const RowView *row, Py_ssize_t column_block, RowPart *part, real _) noexcept nogil:
@@ -344,73 +353,3 @@ cdef void sum_sample(const Job *job, RowView *row, const RowPart *parts, RowPart
         sum_row(job, row, NULL, total, _)
     sums.origin, sums.shift = row.origin, row.shift
     finish_sums(job, total.spread_sum, total.spread_mass, sums)
-
-
-cdef void finish_row(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, Totals *totals,
-                     RowPoint *point, real _) noexcept nogil:
-    """Writes the sample's loss, adds it to the totals, and leaves in point what the gradient needs."""
-    cdef double scale = sample_weight(job, sample), loss = 0
-    cdef RowView row
-    cdef RowPart total
-    cdef Sums sums
-    cdef SoftmaxPoint softmax
-    memset(point, 0, sizeof(RowPoint))
-    point.target = point.hole = -1
-    sums.target_weight = 0
-    if job.spread != SPREAD_GIVEN:
-        load_indices(job, sample, 1, &point.target)
-        if point.target == job.ignore_index:
-            scale = 0
-        elif not 0 <= point.target < job.n_classes:     # changed since it was checked: nan, not a read out of bounds
-            scale = loss = point.inverse = point.pull = NAN
-        else:
-            sums.target_weight = 1.0 if job.weight == NULL else job.weight[point.target]
-            if not has_terms(job, sums.target_weight):
-                scale = 0
-    if scale != 0 and loss == 0:
-        look_at(job, sample, point.target, buffer, &row, _)
-        sum_sample(job, &row, parts, &total, &sums, _)
-        softmax = softmax_point(total.sum_exp, total.exponent, sums.own)
-        loss = one_nan_f64(scale * sample_loss(job, &sums, &softmax))
-        point.hole, point.shift = row.hole, row.shift
-        point.exponent = softmax.exponent
-        point.inverse = softmax.inverse * unskewed(softmax.exponent, _)
-        set_gradient(job, &sums, &softmax, product(scale, upstream(job, sample)), point)
-    totals.loss += loss
-    store_loss(job, sample, loss)
-
-
-cdef void row_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buffer, Totals *totals,
-                    real _) noexcept nogil:
-    cdef RowPoint point
-    cdef Py_ssize_t sample
-    for sample in range(begin, end):
-        finish_row(job, sample, NULL, buffer, totals, &point, _)
-        if job.grad_out.data != NULL:
-            row_grad_part(job, sample, 0, job.n_classes, &point, buffer, _)
-    if job.stream_grad:
-        stream_fence()
-
-
-# One row shared among threads: its parts, then (finish_row, on one thread) their fold, then its gradient by columns.
-
-cdef void one_part(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *buffer, RowPart *part,
-                   real _) noexcept nogil:
-    cdef int64_t target = -1
-    cdef RowView row
-    memset(part, 0, sizeof(RowPart))
-    part.exponent, part.row_max = -REFERENCE_LIMIT, -INFINITY
-    if job.spread != SPREAD_GIVEN:
-        load_indices(job, sample, 1, &target)
-        if target == job.ignore_index or not 0 <= target < job.n_classes:
-            return
-    look_at(job, sample, target, buffer, &row, _)
-    row_part(job, &row, column_block, part, _)
-
-
-cdef void one_grad(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *buffer, const RowPoint *point,
-                   real _) noexcept nogil:
-    cdef Py_ssize_t begin = column_block * COLUMN_BLOCK
-    row_grad_part(job, sample, begin, min(begin + COLUMN_BLOCK, job.n_classes), point, buffer, _)
-    if job.stream_grad:
-        stream_fence()

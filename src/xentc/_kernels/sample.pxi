@@ -31,6 +31,8 @@ cdef inline double lse_above(const SoftmaxPoint *softmax, double base) noexcept 
 cdef inline double spread_loss(const Sums *sums, const SoftmaxPoint *softmax) noexcept nogil:
     """sum of v_c (lse - x_c) over all classes. A class whose v is 0 adds nothing, whatever its logit."""
     cdef double excess = lse_above(softmax, sums.origin), loss
+    if softmax.nll != softmax.nll and (sums.spread_mass != 0 or sums.own_mass != 0 or sums.spread_sum != 0):
+        return NAN      # also where class weights add up to 0, and infinite terms of both signs need not meet
     if softmax.rest_share < 0.5:    # lse is near the hole's logit, and nll says how near
         excess = (sums.own - sums.origin) + softmax.nll
     loss = product(sums.spread_mass + sums.own_mass, excess) + sums.spread_sum
@@ -53,7 +55,7 @@ cdef inline double sample_loss(const Job *job, const Sums *sums, const SoftmaxPo
     return loss
 
 
-cdef inline void set_gradient(const Job *job, const Sums *sums, const SoftmaxPoint *softmax, double scale,
+cdef inline void set_gradient(const Job *job, const Sums *sums, const SoftmaxPoint *softmax, double loss, double scale,
                               RowPoint *point) noexcept nogil:
     """pull p_k - push v_k, times scale; at the hole p and 1 - p are both known well, and nothing cancels."""
     cdef double direct = job.keep * sums.target_weight
@@ -64,6 +66,8 @@ cdef inline void set_gradient(const Job *job, const Sums *sums, const SoftmaxPoi
         others += sums.spread_mass
         own += sums.own_mass
     point.pull = product(scale, others + own)
+    if loss != loss and softmax.inverse != softmax.inverse:     # also where class weights add up to a pull of 0
+        point.pull = product(scale, NAN)
     point.push = scale
     point.at_hole = product(scale, product(others, softmax.own_share) - product(own, softmax.rest_share))
 
