@@ -32,7 +32,7 @@ cdef extern from "_process.h" nogil:
 
 cdef enum:
     BLOCK_LOGITS = 1 << 15          # work of a block: some 5 us, against 0.1 us to hand it out
-    LANE_CLASSES = 64               # contiguous classes up to this many are transposed and run side by side
+    LANE_CLASSES = 128              # contiguous classes up to this many are transposed and run side by side
     LANE_BLOCK_LEAST = 128          # samples, so that a plane of an image is read in runs
     LANE_TILE = 1024
     TRANSPOSED_LOGITS = 8192        # of a transposed tile: it stays in the first-level cache

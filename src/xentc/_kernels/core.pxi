@@ -26,9 +26,8 @@ cdef extern from "vmath.h" nogil:
     double at_least_f64(double x, double low)
     double pow2_f64(double n)
     double one_nan_f64(double x)
-    double unskew(double n, double skew)
+    double unskew(double y)
     const double SKEW_F32
-    const double SKEW_F64
     float madd_f32(float a, float b, float c)
     double madd_f64(double a, double b, double c)
     float times_f32(float coefficient, float x)
@@ -54,7 +53,13 @@ cdef extern from "point.h" nogil:
         double own_share
         double exponent
         double inverse
-    SoftmaxPoint softmax_point(double sum_exp, double exponent, double x)
+    SoftmaxPoint softmax_point(double sum_exp, double exponent, double skew, double x)
+
+cdef extern from "transpose.h" nogil:
+    void transpose_f32(const float *from_, Py_ssize_t from_stride, Py_ssize_t n_rows, Py_ssize_t n_columns, float *to,
+                       Py_ssize_t to_stride)
+    void transpose_f64(const double *from_, Py_ssize_t from_stride, Py_ssize_t n_rows, Py_ssize_t n_columns, double *to,
+                       Py_ssize_t to_stride)
 
 cdef extern from "stream.h" nogil:
     void stream_copy(char *to, const char *from_, size_t n_bytes)

@@ -101,16 +101,21 @@ cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, re
         load_indices(job, begin, tile.n, tile.indices)
 
 
+cdef inline void transpose(const real *source, Py_ssize_t source_stride, Py_ssize_t n_rows, Py_ssize_t n_columns,
+                           real *to, Py_ssize_t to_stride) noexcept nogil:
+    if real is float:
+        transpose_f32(source, source_stride, n_rows, n_columns, to, to_stride)
+    else:
+        transpose_f64(source, source_stride, n_rows, n_columns, to, to_stride)
+
+
 cdef void gather(const Operand *operand, const char *source, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t n_samples,
                  Py_ssize_t width, real *buffer) noexcept nogil:
     """n classes as [class][sample]; samples beyond n_samples are 0."""
     cdef Py_ssize_t class_bytes = operand.class_stride_bytes, i, j
     cdef const real *row
     if is_real(operand, class_bytes, source, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
-        for i in range(n_samples):
-            row = <const real *>(source + i * stride)
-            for j in range(n):
-                buffer[j * width + i] = row[j]
+        transpose(<const real *>source, stride // <Py_ssize_t>sizeof(real), n_samples, n, buffer, width)
     elif llabs(class_bytes) < llabs(stride):
         for i in range(n_samples):
             for j in range(n):

@@ -35,17 +35,25 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
     cdef real *reals = <real *>tile.reals + v
     cdef double sum_exp[LANE_WIDTH]
     cdef double exponent[LANE_WIDTH]
+    cdef double skew[LANE_WIDTH]
     cdef double x[LANE_WIDTH]
     cdef double nll[LANE_WIDTH]
     cdef double own_share[LANE_WIDTH]
     cdef SoftmaxPoint point
     for lane in range(LANE_WIDTH):
         sum_exp[lane] = doubles[SUM * width + lane] + doubles[LOST * width + lane]
-        sum_exp[lane] = sum_exp[lane] * unskewed(leading_n(reals[HIGHEST * width + lane]), _)
+        skew[lane] = skew_of(leading_n(reals[HIGHEST * width + lane]), _)
         exponent[lane] = exponent_of(reals[MAGIC * width + lane])
         x[lane] = reals[OWN * width + lane]
+    if not for_grad:
+        for lane in range(LANE_WIDTH):
+            point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane])
+            nll[lane] = point.nll
+        for lane in range(LANE_WIDTH):
+            doubles[NLL * width + lane] = nll[lane]
+        return
     for lane in range(LANE_WIDTH):
-        point = softmax_point(sum_exp[lane], exponent[lane], x[lane])
+        point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane])
         nll[lane] = point.nll
         own_share[lane] = point.own_share
         sum_exp[lane] = point.inverse
@@ -54,8 +62,6 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
     # A loop for each, as gcc cannot tell the columns apart.
     for lane in range(LANE_WIDTH):
         doubles[NLL * width + lane] = nll[lane]
-    if not for_grad:
-        return
     for lane in range(LANE_WIDTH):
         doubles[INVERSE * width + lane] = sum_exp[lane]
     for lane in range(LANE_WIDTH):
@@ -72,7 +78,7 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
 
 cdef inline double skewed_inverse(const Tile *tile, Py_ssize_t i, real _) noexcept nogil:
     """What exp_over is to be multiplied with to give a probability."""
-    return double_column(tile, INVERSE)[i] * unskewed(double_column(tile, EXPONENT)[i], _)
+    return double_column(tile, INVERSE)[i] * unskew(skew_of(double_column(tile, EXPONENT)[i], _))
 
 
 cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexcept nogil:
@@ -225,12 +231,8 @@ cdef void store_classes(const Job *job, const Tile *tile, const real *grad, Py_s
     cdef char *to = sample_pointer(job, &job.grad_out, tile.first) + k * job.grad_out.class_stride_bytes
     cdef Py_ssize_t stride = job.grad_out.stride_bytes[job.n_axes - 1], class_bytes = job.grad_out.class_stride_bytes
     cdef Py_ssize_t i, j
-    cdef real *row
     if is_real(&job.grad_out, class_bytes, to, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
-        for i in range(tile.n):
-            row = <real *>(to + i * stride)
-            for j in range(n):
-                row[j] = grad[j * tile.width + i]
+        transpose(grad, tile.width, n, tile.n, <real *>to, stride // <Py_ssize_t>sizeof(real))
     elif llabs(class_bytes) < llabs(stride):
         for i in range(tile.n):
             for j in range(n):

@@ -89,12 +89,12 @@ cdef inline double reference_exponent(double row_max) noexcept nogil:
     return rint(min(max(row_max * LOG2E, -<double>REFERENCE_LIMIT), <double>REFERENCE_LIMIT))
 
 
-cdef inline double unskewed(double n, real _) noexcept nogil:
-    """What a sum of exp_over, its terms mostly of this n, is to be multiplied with."""
+cdef inline double skew_of(double n, real _) noexcept nogil:
+    """By how much, as a logarithm, a sum of exp_over is too large whose terms are mostly of this n."""
     if real is float:
-        return unskew(n, SKEW_F32)
+        return n * SKEW_F32
     else:
-        return unskew(n, SKEW_F64)
+        return 0
 
 
 cdef inline bint needs_shift(double row_max) noexcept nogil:

@@ -18,6 +18,7 @@ cdef struct RowState:
 cdef struct RowPoints:
     double sum_exp[ROW_BATCH]
     double exponent[ROW_BATCH]
+    double skew[ROW_BATCH]
     double own[ROW_BATCH]
     double nll[ROW_BATCH]
     double rest_share[ROW_BATCH]
@@ -30,7 +31,7 @@ cdef void find_points(RowPoints *points) noexcept nogil:
     cdef SoftmaxPoint softmax
     cdef double *exponent = points.exponent
     for i in range(ROW_BATCH):
-        softmax = softmax_point(points.sum_exp[i], exponent[i], points.own[i])
+        softmax = softmax_point(points.sum_exp[i], exponent[i], points.skew[i], points.own[i])
         points.nll[i] = softmax.nll
         points.rest_share[i], points.own_share[i] = softmax.rest_share, softmax.own_share
         exponent[i], points.inverse[i] = softmax.exponent, softmax.inverse
@@ -54,12 +55,13 @@ cdef void begin_row(const Job *job, Py_ssize_t sample, const RowPart *parts, cha
             state.sums.target_weight = 1.0 if job.weight == NULL else job.weight[state.target]
             if not has_terms(job, state.sums.target_weight):
                 state.scale = 0
-    points.sum_exp[i], points.exponent[i], points.own[i] = 1, 0, 0
+    points.sum_exp[i], points.exponent[i], points.skew[i], points.own[i] = 1, 0, 0, 0
     state.hole = -1
     if state.scale != 0:
         look_at(job, sample, state.target, buffer, &row, _)
         sum_sample(job, &row, parts, &total, &state.sums, _)
         points.sum_exp[i], points.exponent[i], points.own[i] = total.sum_exp, total.exponent, state.sums.own
+        points.skew[i] = skew_of(reference_exponent(total.row_max), _)
         state.hole = row.hole
 
 
@@ -79,7 +81,7 @@ cdef void end_row(const Job *job, Py_ssize_t sample, const RowState *state, cons
         if job.grad_out.data != NULL:
             point.shift = state.sums.shift
             point.exponent = softmax.exponent
-            point.inverse = softmax.inverse * unskewed(softmax.exponent, _)
+            point.inverse = softmax.inverse * unskew(skew_of(softmax.exponent, _))
             set_gradient(job, &state.sums, &softmax, loss, product(state.scale, upstream(job, sample)), point)
     totals.loss += loss
     store_loss(job, sample, loss)

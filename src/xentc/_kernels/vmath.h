@@ -84,28 +84,23 @@ ALWAYS_INLINE double reduce_f64(double x, double n) {
     return madd_f64(n, -LN2_LO_F64, madd_f64(n, -LN2_HI_F64, x));
 }
 
-/* x - n L, L near ln 2. With a fused multiply-add L is the nearest number of the type, one operation: a term comes out
+/* float: x - n L, L near ln 2. With a fused multiply-add L is the nearest float, one operation: a term comes out
  * e^(n (ln 2 - L)) too large. For terms within a row that is a common factor but for the difference of their n, which is
  * small where terms count; unskew() takes it out of the sum. Without a fused multiply-add the products must be exact:
- * 7 bits of ln 2 at a time for |n| < 2^17, and nothing is left to take out. */
+ * 7 bits of ln 2 at a time for |n| < 2^17, and nothing is left to take out. In double a difference of ten n would show. */
 #if XENTC_FMA
 #define SKEW_F32 (-1.904654299957768e-9)
-#define SKEW_F64 2.319046813846300e-17
 ALWAYS_INLINE float reduce_fast_f32(float x, float n) { return madd_f32(n, -0x1.62e430p-1f, x); }
-ALWAYS_INLINE double reduce_fast_f64(double x, double n) { return madd_f64(n, -0x1.62e42fefa39efp-1, x); }
 #else
 #define SKEW_F32 0.0
-#define SKEW_F64 0.0
 ALWAYS_INLINE float reduce_fast_f32(float x, float n) {
     float r = (x - n * 0.6953125f) + n * 0.0021667480468750f;
     return r - n * 1.42860676e-6f;
 }
-ALWAYS_INLINE double reduce_fast_f64(double x, double n) { return reduce_f64(x, n); }
 #endif
 
-/* exp(-n skew), for |n skew| < 3e-4. */
-ALWAYS_INLINE double unskew(double n, double skew) {
-    double y = n * skew;
+/* exp(-y), for |y| < 3e-4: what a sum of skewed terms of one n, y = n skew, is to be multiplied with. Exactly 1 for y = 0. */
+ALWAYS_INLINE double unskew(double y) {
     return madd_f64(y, madd_f64(y, madd_f64(y, -1.0 / 6.0, 0.5), -1.0), 1.0);
 }
 
@@ -120,7 +115,7 @@ ALWAYS_INLINE float exp_over_f32(float x, float magic) {
 ALWAYS_INLINE double exp_over_f64(double x, double magic) {
     double t = madd_f64(x, LOG2E, magic);
     double n = t - magic;
-    return exp_poly_f64(reduce_fast_f64(x, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
+    return exp_poly_f64(reduce_f64(x, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
 }
 
 /* Comparisons spelled so that nan keeps its place: the running best drops it, the clamp lets it through. Each is one
