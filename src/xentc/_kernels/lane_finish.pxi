@@ -1,5 +1,8 @@
 # From the sums of a tile to its losses and its gradient: the logits once more, from cache, and out as they came in.
 
+cdef enum:
+    FINISH_WIDTH = 16       # samples; a divisor of LANE_WIDTH
+
 
 cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
     """What multiplies each sample's loss: 0 where ignored, nan where the target has changed since it was checked."""
@@ -29,30 +32,30 @@ cdef inline double leading_n(double highest) noexcept nogil:
 
 
 cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) noexcept nogil:
-    """The points of LANE_WIDTH samples, into the columns; nll alone where that is all."""
+    """The points of FINISH_WIDTH samples, into the columns; nll alone where that is all."""
     cdef Py_ssize_t width = tile.width, lane
     cdef double *doubles = tile.doubles + v
     cdef real *reals = <real *>tile.reals + v
-    cdef double sum_exp[LANE_WIDTH]
-    cdef double exponent[LANE_WIDTH]
-    cdef double skew[LANE_WIDTH]
-    cdef double x[LANE_WIDTH]
-    cdef double nll[LANE_WIDTH]
-    cdef double own_share[LANE_WIDTH]
+    cdef double sum_exp[FINISH_WIDTH]
+    cdef double exponent[FINISH_WIDTH]
+    cdef double skew[FINISH_WIDTH]
+    cdef double x[FINISH_WIDTH]
+    cdef double nll[FINISH_WIDTH]
+    cdef double own_share[FINISH_WIDTH]
     cdef SoftmaxPoint point
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         sum_exp[lane] = doubles[SUM * width + lane] + doubles[LOST * width + lane]
         skew[lane] = skew_of(leading_n(reals[HIGHEST * width + lane]), _)
         exponent[lane] = exponent_of(reals[MAGIC * width + lane])
         x[lane] = reals[OWN * width + lane]
     if not for_grad:
-        for lane in range(LANE_WIDTH):
+        for lane in range(FINISH_WIDTH):
             point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane])
             nll[lane] = point.nll
-        for lane in range(LANE_WIDTH):
+        for lane in range(FINISH_WIDTH):
             doubles[NLL * width + lane] = nll[lane]
         return
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane])
         nll[lane] = point.nll
         own_share[lane] = point.own_share
@@ -60,19 +63,19 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
         exponent[lane] = point.exponent
         x[lane] = point.rest_share
     # A loop for each, as gcc cannot tell the columns apart.
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         doubles[NLL * width + lane] = nll[lane]
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         doubles[INVERSE * width + lane] = sum_exp[lane]
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         doubles[EXPONENT * width + lane] = exponent[lane]
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         doubles[REST_SHARE * width + lane] = x[lane]
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         doubles[OWN_SHARE * width + lane] = own_share[lane]
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         reals[MAGIC * width + lane] = magic_of(exponent[lane], _)
-    for lane in range(LANE_WIDTH):
+    for lane in range(FINISH_WIDTH):
         reals[LOW * width + lane] = lowest_of(exponent[lane], _)
 
 
@@ -131,7 +134,7 @@ cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef double total[LANE_WIDTH]
     cdef bint nll_only = job.spread == SPREAD_NONE and job.lse_square_scale == 0
     weigh_tile(job, tile)
-    for i from 0 <= i < width by LANE_WIDTH:
+    for i from 0 <= i < tile.n by FINISH_WIDTH:
         finish_lanes(tile, i, not nll_only or job.grad_out.data != NULL, _)
     if nll_only:
         for i in range(width):
