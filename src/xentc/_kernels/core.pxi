@@ -47,6 +47,23 @@ cdef extern from "softcap.h" nogil:
     double softcap_f64(double x, double cap)
     double softcap_slope_f64(double x, double cap)
 
+cdef extern from "binary.h" nogil:
+    ctypedef struct Element_f32:
+        float loss, grad
+    ctypedef struct Element_f64:
+        double loss, grad
+    float one_nan_f32(float x)
+    float binary_hard_f32(float x, float t)
+    double binary_hard_f64(double x, double t)
+    float binary_soft_f32(float x, float t)
+    double binary_soft_f64(double x, double t)
+    float binary_slope_f32(float x, float t)
+    double binary_slope_f64(double x, double t)
+    Element_f32 logit_element_f32(float x, float t, float p)
+    Element_f64 logit_element_f64(double x, double t, double p)
+    Element_f32 hinge_element_f32(float x, float t, float margin)
+    Element_f64 hinge_element_f64(double x, double t, double margin)
+
 cdef extern from "point.h" nogil:
     ctypedef struct SoftmaxPoint:
         double nll
@@ -75,6 +92,7 @@ include "row.pxi"
 include "row_grad.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
+include "map.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -127,6 +145,22 @@ cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     lane_block(job, begin, end, scratch, totals, <double>0)
 
 
+cdef void map_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    map_block(job, begin, end, scratch, totals, <float>0)
+
+
+cdef void map_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    map_block(job, begin, end, scratch, totals, <double>0)
+
+
+cdef void unit_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    check_unit_block(job, begin, end, scratch, totals, <float>0)
+
+
+cdef void unit_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    check_unit_block(job, begin, end, scratch, totals, <double>0)
+
+
 cdef KernelTable TABLE
 TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
 TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
@@ -134,7 +168,9 @@ TABLE.row_part[F32], TABLE.row_part[F64] = row_part_f32, row_part_f64
 TABLE.row_fold[F32], TABLE.row_fold[F64] = row_fold_f32, row_fold_f64
 TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64
 TABLE.lane[F32], TABLE.lane[F64] = lane_f32, lane_f64
-TABLE.row_scratch, TABLE.lane_scratch = row_scratch, lane_scratch
+TABLE.map[F32], TABLE.map[F64] = map_f32, map_f64
+TABLE.check_unit[F32], TABLE.check_unit[F64] = unit_f32, unit_f64
+TABLE.row_scratch, TABLE.lane_scratch, TABLE.map_scratch = row_scratch, lane_scratch, map_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 
 # The name keeps a capsule of another version of the table from being taken for this one.
