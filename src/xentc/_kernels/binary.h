@@ -15,12 +15,10 @@
 #define LEAST_SLOPE 1e-12 /* torch's bound of (1 - x) x */
 #define SQRT_HALF_F32 0x3f3504f3
 #define SQRT_HALF_F64 0x3fe6a09e667f3bcdu
+#define ONE_F32 0x3f800000u
 #define ONE_F64 0x3ff0000000000000u
 #define LN2_HI_F32 0.693359375f     /* 9 bits: its product with an exponent is exact */
 #define LN2_LO_F32 (-2.12194440e-4f)
-
-typedef struct { float loss, grad; } Element_f32;
-typedef struct { double loss, grad; } Element_f64;
 
 ALWAYS_INLINE int32_t mask_of_f32(int condition) { return -(int32_t)condition; }
 ALWAYS_INLINE float select_f32(int32_t mask, float yes, float no) {
@@ -93,57 +91,95 @@ ALWAYS_INLINE double decay_f64(double x) {
     return exp_poly_f64(reduce_f64(y, n)) * from_bits_f64((uint64_t)bits_f64(t) << 52);
 }
 
-/* log(1 + e), 0 <= e <= 1. */
+/* log(1 + e), 0 <= e <= 1. In float minimax in relative error with 1 e fixed, 5.1e-9. */
 ALWAYS_INLINE float log1p_unit_f32(float e) {
-    int32_t high = mask_of_f32(e > 0.41421356f);
-    return log_tail_f32(select_f32(high, madd_f32(0.5f, e, -0.5f), e), select_f32(high, 1.0f, 0.0f));
+    float q = -0x1.b2f596p-9f;
+    q = madd_f32(q, e, 0x1.4b083cp-6f);
+    q = madd_f32(q, e, -0x1.d86328p-5f);
+    q = madd_f32(q, e, 0x1.b579c4p-4f);
+    q = madd_f32(q, e, -0x1.3a7a82p-3f);
+    q = madd_f32(q, e, 0x1.935ca0p-3f);
+    q = madd_f32(q, e, -0x1.ff26e2p-3f);
+    q = madd_f32(q, e, 0x1.554df0p-2f);
+    q = madd_f32(q, e, -0x1.ffffd2p-2f);
+    return madd_f32(e * e, q, e);
 }
 ALWAYS_INLINE double log1p_unit_f64(double e) {
     int64_t high = mask_of(e > 0.41421356237309503);
     return log_tail_f64(select_f64(high, madd_f64(0.5, e, -0.5), e), select_f64(high, 1.0, 0.0), 0.0, 0.0);
 }
 
-/* (1 - t) softplus(x) + p t softplus(-x): torch's formula, put so that its terms do not cancel. A coefficient of 0
- * removes its term, which is the limit at an infinite logit. */
-ALWAYS_INLINE Element_f32 logit_element_f32(float x, float t, float p) {
-    Element_f32 element;
-    float push = times_f32(t, p), pull = 1.0f - t;
-    float e = decay_f32(x), log1p_e = log1p_unit_f32(e), near = 1.0f / (1.0f + e), far = e * near;
-    int32_t negative = mask_of_f32(x < 0.0f);
-    element.loss = times_f32(pull, log1p_e + at_least_f32(x, 0.0f)) + times_f32(push, log1p_e + at_least_f32(-x, 0.0f));
-    element.grad = times_f32(pull, select_f32(negative, far, near)) - times_f32(push, select_f32(negative, near, far));
-    return element;
+/* log(1 + exp(x)), and its slope 1 / (1 + exp(-x)); a loop that takes both has one exponential. */
+ALWAYS_INLINE float softplus_f32(float x) { return log1p_unit_f32(decay_f32(x)) + at_least_f32(x, 0.0f); }
+ALWAYS_INLINE double softplus_f64(double x) { return log1p_unit_f64(decay_f64(x)) + at_least_f64(x, 0.0); }
+ALWAYS_INLINE float logistic_f32(float x) {
+    float e = decay_f32(x);
+    return select_f32(bits_f32(x) >> 31, e, 1.0f) / (1.0f + e);
 }
-ALWAYS_INLINE Element_f64 logit_element_f64(double x, double t, double p) {
-    Element_f64 element;
-    double push = times_f64(t, p), pull = 1.0 - t;
-    double e = decay_f64(x), log1p_e = log1p_unit_f64(e), near = 1.0 / (1.0 + e), far = e * near;
-    int64_t negative = mask_of(x < 0.0);
-    element.loss = times_f64(pull, log1p_e + at_least_f64(x, 0.0)) + times_f64(push, log1p_e + at_least_f64(-x, 0.0));
-    element.grad = times_f64(pull, select_f64(negative, far, near)) - times_f64(push, select_f64(negative, near, far));
-    return element;
+ALWAYS_INLINE double logistic_f64(double x) {
+    double e = decay_f64(x);
+    return select_f64(bits_f64(x) >> 63, e, 1.0) / (1.0 + e);
+}
+
+/* (1 - t) softplus(x) + p t softplus(-x): torch's formula, put so that its terms do not cancel. A coefficient of 0
+ * removes its term, which is the limit at an infinite logit. A hard target leaves one term: the same
+ * bits, as adding 0 makes a -0 the 0 that a difference is. */
+ALWAYS_INLINE float facing_f32(float x, float t) { return select_f32(mask_of_f32(t == 0.0f), x, -x); }
+ALWAYS_INLINE double facing_f64(double x, double t) { return select_f64(mask_of(t == 0.0), x, -x); }
+ALWAYS_INLINE float logit_hard_f32(float x, float t, float p) {
+    return times_f32(select_f32(mask_of_f32(t == 0.0f), 1.0f, p), softplus_f32(facing_f32(x, t)));
+}
+ALWAYS_INLINE float logit_soft_f32(float x, float t, float p) {
+    return times_f32(1.0f - t, softplus_f32(x)) + times_f32(times_f32(t, p), softplus_f32(-x));
+}
+ALWAYS_INLINE float logit_hard_slope_f32(float x, float t, float p) {
+    return times_f32(select_f32(mask_of_f32(t == 0.0f), 1.0f, -p), logistic_f32(facing_f32(x, t))) + 0.0f;
+}
+ALWAYS_INLINE float logit_soft_slope_f32(float x, float t, float p) {
+    return times_f32(1.0f - t, logistic_f32(x)) - times_f32(times_f32(t, p), logistic_f32(-x));
+}
+ALWAYS_INLINE double logit_hard_f64(double x, double t, double p) {
+    return times_f64(select_f64(mask_of(t == 0.0), 1.0, p), softplus_f64(facing_f64(x, t)));
+}
+ALWAYS_INLINE double logit_soft_f64(double x, double t, double p) {
+    return times_f64(1.0 - t, softplus_f64(x)) + times_f64(times_f64(t, p), softplus_f64(-x));
+}
+ALWAYS_INLINE double logit_hard_slope_f64(double x, double t, double p) {
+    return times_f64(select_f64(mask_of(t == 0.0), 1.0, -p), logistic_f64(facing_f64(x, t))) + 0.0;
+}
+ALWAYS_INLINE double logit_soft_slope_f64(double x, double t, double p) {
+    return times_f64(1.0 - t, logistic_f64(x)) - times_f64(times_f64(t, p), logistic_f64(-x));
 }
 
 /* t = 1: x. t = -1: max(0, margin - x), of slope -1 at margin = x, as in torch. Any other t: both. */
-ALWAYS_INLINE Element_f32 hinge_element_f32(float x, float t, float margin) {
-    Element_f32 element;
+ALWAYS_INLINE float hinge_loss_f32(float x, float t, float margin) {
+    return select_f32(mask_of_f32(t != -1.0f), x, 0.0f) +
+           select_f32(mask_of_f32(t != 1.0f), at_least_f32(margin - x, 0.0f), 0.0f);
+}
+ALWAYS_INLINE double hinge_loss_f64(double x, double t, double margin) {
+    return select_f64(mask_of(t != -1.0), x, 0.0) + select_f64(mask_of(t != 1.0), at_least_f64(margin - x, 0.0), 0.0);
+}
+
+ALWAYS_INLINE float hinge_slope_f32(float x, float t, float margin) {
     float gap = margin - x;
-    int32_t similar = mask_of_f32(t != -1.0f), apart = mask_of_f32(t != 1.0f);
+    int32_t apart = mask_of_f32(t != 1.0f);
     int32_t is_nan = mask_of_f32(x != x) | (apart & mask_of_f32(gap != gap));
-    element.loss = select_f32(similar, x, 0.0f) + select_f32(apart, at_least_f32(gap, 0.0f), 0.0f);
-    element.grad = select_f32(similar, 1.0f, 0.0f) - select_f32(apart & mask_of_f32(gap >= 0.0f), 1.0f, 0.0f);
-    element.grad = select_f32(is_nan, from_bits_f32(0x7fc00000u), element.grad);
-    return element;
+    float slope = select_f32(mask_of_f32(t != -1.0f), 1.0f, 0.0f) -
+                  select_f32(apart & mask_of_f32(gap >= 0.0f), 1.0f, 0.0f);
+    return select_f32(is_nan, from_bits_f32(0x7fc00000u), slope);
 }
-ALWAYS_INLINE Element_f64 hinge_element_f64(double x, double t, double margin) {
-    Element_f64 element;
+ALWAYS_INLINE double hinge_slope_f64(double x, double t, double margin) {
     double gap = margin - x;
-    int64_t similar = mask_of(t != -1.0), apart = mask_of(t != 1.0);
+    int64_t apart = mask_of(t != 1.0);
     int64_t is_nan = mask_of(x != x) | (apart & mask_of(gap != gap));
-    element.loss = select_f64(similar, x, 0.0) + select_f64(apart, at_least_f64(gap, 0.0), 0.0);
-    element.grad = select_f64(similar, 1.0, 0.0) - select_f64(apart & mask_of(gap >= 0.0), 1.0, 0.0);
-    element.grad = select_f64(is_nan, NAN_F64, element.grad);
-    return element;
+    double slope = select_f64(mask_of(t != -1.0), 1.0, 0.0) - select_f64(apart & mask_of(gap >= 0.0), 1.0, 0.0);
+    return select_f64(is_nan, NAN_F64, slope);
 }
+
+/* Larger than ONE_* outside [0, 1], by the order of the bits; -0 is made 0 first. All ones if t is neither 0 nor 1. */
+ALWAYS_INLINE uint32_t unit_bits_f32(float x) { return (uint32_t)bits_f32(x + 0.0f); }
+ALWAYS_INLINE uint64_t unit_bits_f64(double x) { return (uint64_t)bits_f64(x + 0.0); }
+ALWAYS_INLINE int32_t between_f32(float t) { return mask_of_f32(t != 0.0f) & mask_of_f32(t != 1.0f); }
+ALWAYS_INLINE int64_t between_f64(double t) { return mask_of(t != 0.0) & mask_of(t != 1.0); }
 
 #endif

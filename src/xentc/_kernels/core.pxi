@@ -48,10 +48,6 @@ cdef extern from "softcap.h" nogil:
     double softcap_slope_f64(double x, double cap)
 
 cdef extern from "binary.h" nogil:
-    ctypedef struct Element_f32:
-        float loss, grad
-    ctypedef struct Element_f64:
-        double loss, grad
     float one_nan_f32(float x)
     float binary_hard_f32(float x, float t)
     double binary_hard_f64(double x, double t)
@@ -59,10 +55,24 @@ cdef extern from "binary.h" nogil:
     double binary_soft_f64(double x, double t)
     float binary_slope_f32(float x, float t)
     double binary_slope_f64(double x, double t)
-    Element_f32 logit_element_f32(float x, float t, float p)
-    Element_f64 logit_element_f64(double x, double t, double p)
-    Element_f32 hinge_element_f32(float x, float t, float margin)
-    Element_f64 hinge_element_f64(double x, double t, double margin)
+    float logit_hard_f32(float x, float t, float p)
+    double logit_hard_f64(double x, double t, double p)
+    float logit_soft_f32(float x, float t, float p)
+    double logit_soft_f64(double x, double t, double p)
+    float logit_hard_slope_f32(float x, float t, float p)
+    double logit_hard_slope_f64(double x, double t, double p)
+    float logit_soft_slope_f32(float x, float t, float p)
+    double logit_soft_slope_f64(double x, double t, double p)
+    float hinge_loss_f32(float x, float t, float margin)
+    double hinge_loss_f64(double x, double t, double margin)
+    float hinge_slope_f32(float x, float t, float margin)
+    double hinge_slope_f64(double x, double t, double margin)
+    const uint32_t ONE_F32
+    const uint64_t ONE_F64
+    uint32_t unit_bits_f32(float x)
+    uint64_t unit_bits_f64(double x)
+    int32_t between_f32(float t)
+    int64_t between_f64(double t)
 
 cdef extern from "point.h" nogil:
     ctypedef struct SoftmaxPoint:

@@ -82,21 +82,43 @@ cdef void store_elements(const Job *job, const Operand *operand, Py_ssize_t samp
 
 # Checks: probabilities and targets of binary cross-entropy lie in [0, 1].
 
-cdef inline bint outside(real x) noexcept nogil:
-    return not (x >= 0 and x <= 1)
-
-
-cdef Py_ssize_t first_outside(const real *x, const real *target, Py_ssize_t n, bint *soft) noexcept nogil:
-    """The first element with a number outside [0, 1], or -1; and whether any target is neither 0 nor 1."""
+cdef bint any_outside(const real *restrict x, const real *restrict target, Py_ssize_t n) noexcept nogil:
+    """Whether any number lies outside [0, 1]."""
     cdef Py_ssize_t k
-    cdef int bad = 0, between = 0
+    cdef uint32_t x_bits = 0, target_bits = 0
+    cdef uint64_t wide_x_bits = 0, wide_target_bits = 0
     for k in range(n):
-        bad |= (not x[k] >= 0) | (not x[k] <= 1) | (not target[k] >= 0) | (not target[k] <= 1)
-        between |= (target[k] != 0) & (target[k] != 1)
-    soft[0] = between != 0
-    if bad:
+        if real is float:
+            x_bits = max(x_bits, unit_bits_f32(x[k]))
+            target_bits = max(target_bits, unit_bits_f32(target[k]))
+        else:
+            wide_x_bits = max(wide_x_bits, unit_bits_f64(x[k]))
+            wide_target_bits = max(wide_target_bits, unit_bits_f64(target[k]))
+    if real is float:
+        return x_bits > ONE_F32 or target_bits > ONE_F32
+    else:
+        return wide_x_bits > ONE_F64 or wide_target_bits > ONE_F64
+
+
+cdef bint any_soft(const real *restrict target, Py_ssize_t n) noexcept nogil:
+    """Whether any target is neither 0 nor 1."""
+    cdef Py_ssize_t k
+    cdef int32_t between = 0
+    cdef int64_t wide_between = 0
+    for k in range(n):
+        if real is float:
+            between |= between_f32(target[k])
+        else:
+            wide_between |= between_f64(target[k])
+    return between != 0 or wide_between != 0
+
+
+cdef Py_ssize_t first_outside(const real *x, const real *target, Py_ssize_t n) noexcept nogil:
+    """The first element with a number outside [0, 1], or -1."""
+    cdef Py_ssize_t k
+    if any_outside(x, target, n):
         for k in range(n):
-            if outside(x[k]) or outside(target[k]):
+            if not (0 <= x[k] <= 1 and 0 <= target[k] <= 1):
                 return k
     return -1
 
@@ -105,21 +127,21 @@ cdef void check_unit_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, cha
                            real _) noexcept nogil:
     cdef real *buffers = <real *>scratch
     cdef Py_ssize_t n, bad
-    cdef bint soft = False
     cdef const real *x
     cdef const real *target
     while begin < end:
         n = min(end - begin, job.tile_samples)
         x = load_elements(job, &job.input, begin, n, buffers)
         target = load_elements(job, &job.target, begin, n, buffers + job.tile_samples)
-        bad = first_outside(x, target, n, &soft)
+        bad = first_outside(x, target, n)
         if bad >= 0:
             totals.first_bad = begin + bad
             return
         begin += n
 
 
-# One loop for each loss; `soft`, `weighted` and `wanted` are literals. Losses, and slopes times `scale`.
+# One loop for each loss: values, and slopes times `scale`. `soft` (some target is neither 0 nor 1), `weighted` and
+# `wanted` are literals. The nan is made one before the scale: behind a choice by scale, gcc does not vectorise that.
 
 cdef inline void binary_loop(const real *restrict x, const real *restrict target, Py_ssize_t n, bint soft,
                              real *restrict loss) noexcept nogil:
@@ -142,66 +164,74 @@ cdef void binary_slopes(const real *restrict x, const real *restrict target, Py_
 
 
 cdef inline void logits_loop(const real *restrict x, const real *restrict target, const real *restrict positive,
-                             Py_ssize_t n, real scale, bint weighted, bint wanted, real *restrict loss,
+                             Py_ssize_t n, real scale, bint soft, bint weighted, bint wanted, real *restrict loss,
                              real *restrict grad) noexcept nogil:
     cdef Py_ssize_t k
-    cdef Element_f32 single
-    cdef Element_f64 wide
+    cdef real p = 1, value, slope
     for k in range(n):
+        if weighted:
+            p = positive[k]
         if real is float:
-            single = logit_element_f32(x[k], target[k], positive[k] if weighted else <float>1)
-            loss[k] = one_nan_f32(single.loss)
+            value = one_nan_f32(logit_soft_f32(x[k], target[k], p) if soft else logit_hard_f32(x[k], target[k], p))
             if wanted:
-                grad[k] = one_nan_f32(times(scale, single.grad))
+                slope = one_nan_f32(logit_soft_slope_f32(x[k], target[k], p) if soft
+                                    else logit_hard_slope_f32(x[k], target[k], p))
         else:
-            wide = logit_element_f64(x[k], target[k], positive[k] if weighted else <double>1)
-            loss[k] = one_nan_f64(wide.loss)
+            value = one_nan_f64(logit_soft_f64(x[k], target[k], p) if soft else logit_hard_f64(x[k], target[k], p))
             if wanted:
-                grad[k] = one_nan_f64(times(scale, wide.grad))
+                slope = one_nan_f64(logit_soft_slope_f64(x[k], target[k], p) if soft
+                                    else logit_hard_slope_f64(x[k], target[k], p))
+        loss[k] = value + 0 if weighted else value      # a soft target's is a sum, which is no -0
+        if wanted:
+            grad[k] = times(scale, slope)
+
+
+cdef inline void logits_values(const real *x, const real *target, const real *positive, Py_ssize_t n, real scale,
+                               bint soft, real *loss, real *grad) noexcept nogil:
+    if positive == NULL:
+        if grad == NULL:
+            logits_loop(x, target, x, n, scale, soft, False, False, loss, loss)
+        else:
+            logits_loop(x, target, x, n, scale, soft, False, True, loss, grad)
+    elif grad == NULL:
+        logits_loop(x, target, positive, n, scale, soft, True, False, loss, loss)
+    else:
+        logits_loop(x, target, positive, n, scale, soft, True, True, loss, grad)
 
 
 cdef inline void hinge_loop(const real *restrict x, const real *restrict target, real margin, Py_ssize_t n,
                             real scale, bint wanted, real *restrict loss, real *restrict grad) noexcept nogil:
     cdef Py_ssize_t k
-    cdef Element_f32 single
-    cdef Element_f64 wide
     for k in range(n):
         if real is float:
-            single = hinge_element_f32(x[k], target[k], margin)
-            loss[k] = one_nan_f32(single.loss)
+            loss[k] = one_nan_f32(hinge_loss_f32(x[k], target[k], margin))
             if wanted:
-                grad[k] = one_nan_f32(times(scale, single.grad))
+                grad[k] = times(scale, one_nan_f32(hinge_slope_f32(x[k], target[k], margin)))
         else:
-            wide = hinge_element_f64(x[k], target[k], margin)
-            loss[k] = one_nan_f64(wide.loss)
+            loss[k] = one_nan_f64(hinge_loss_f64(x[k], target[k], margin))
             if wanted:
-                grad[k] = one_nan_f64(times(scale, wide.grad))
+                grad[k] = times(scale, one_nan_f64(hinge_slope_f64(x[k], target[k], margin)))
 
 
-cdef void map_values(const Job *job, const real *x, const real *target, const real *positive, Py_ssize_t n, bint soft,
+cdef void map_values(const Job *job, const real *x, const real *target, const real *positive, Py_ssize_t n,
                      real *loss, real *grad) noexcept nogil:
-    cdef real scale = <real>job.grad_scale
+    cdef real scale = <real>job.grad_scale, margin = <real>job.margin
     if job.map_loss == BINARY:
-        if soft:
+        if any_soft(target, n):
             binary_loop(x, target, n, True, loss)
         else:
             binary_loop(x, target, n, False, loss)
         if grad != NULL:
             binary_slopes(x, target, n, scale, grad)
-    elif job.map_loss == HINGE:
-        if grad != NULL:
-            hinge_loop(x, target, <real>job.margin, n, scale, True, loss, grad)
+    elif job.map_loss == BINARY_LOGITS:
+        if any_soft(target, n):
+            logits_values(x, target, positive, n, scale, True, loss, grad)
         else:
-            hinge_loop(x, target, <real>job.margin, n, scale, False, loss, grad)
-    elif positive == NULL:
-        if grad != NULL:
-            logits_loop(x, target, x, n, scale, False, True, loss, grad)
-        else:
-            logits_loop(x, target, x, n, scale, False, False, loss, grad)
-    elif grad != NULL:
-        logits_loop(x, target, positive, n, scale, True, True, loss, grad)
+            logits_values(x, target, positive, n, scale, False, loss, grad)
+    elif grad == NULL:
+        hinge_loop(x, target, margin, n, scale, False, loss, loss)
     else:
-        logits_loop(x, target, positive, n, scale, True, False, loss, grad)
+        hinge_loop(x, target, margin, n, scale, True, loss, grad)
 
 
 cdef void multiply(const real *restrict factor, Py_ssize_t n, real *restrict values) noexcept nogil:
@@ -251,9 +281,8 @@ cdef bint map_tile(const Job *job, Py_ssize_t sample, Py_ssize_t n, real *buffer
     cdef const real *factor = NULL
     cdef real *loss = place_of(job, &job.loss_out, sample, n, buffers + 5 * size)
     cdef real *grad = NULL
-    cdef bint soft = False
     if job.map_loss == BINARY:
-        bad = first_outside(x, target, n, &soft)
+        bad = first_outside(x, target, n)
         if bad >= 0:
             totals.first_bad = sample + bad
             return False
@@ -261,7 +290,7 @@ cdef bint map_tile(const Job *job, Py_ssize_t sample, Py_ssize_t n, real *buffer
         grad = buffers + 6 * size if job.n_folded > 1 else place_of(job, &job.grad_out, sample, n, buffers + 6 * size)
     if job.pos_weight.data != NULL:
         factor = load_elements(job, &job.pos_weight, sample, n, buffers + 2 * size)
-    map_values(job, x, target, factor, n, soft, loss, grad)
+    map_values(job, x, target, factor, n, loss, grad)
     if job.sample_weight.data != NULL:
         factor = load_elements(job, &job.sample_weight, sample, n, buffers + 3 * size)
         multiply(factor, n, loss)
