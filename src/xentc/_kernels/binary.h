@@ -109,7 +109,7 @@ ALWAYS_INLINE double log1p_unit_f64(double e) {
     return log_tail_f64(select_f64(high, madd_f64(0.5, e, -0.5), e), select_f64(high, 1.0, 0.0), 0.0, 0.0);
 }
 
-/* log(1 + exp(x)), and its slope 1 / (1 + exp(-x)); a loop that takes both has one exponential. */
+/* log(1 + exp(x)), and its slope 1 / (1 + exp(-x)). */
 ALWAYS_INLINE float softplus_f32(float x) { return log1p_unit_f32(decay_f32(x)) + at_least_f32(x, 0.0f); }
 ALWAYS_INLINE double softplus_f64(double x) { return log1p_unit_f64(decay_f64(x)) + at_least_f64(x, 0.0); }
 ALWAYS_INLINE float logistic_f32(float x) {
@@ -126,29 +126,31 @@ ALWAYS_INLINE double logistic_f64(double x) {
  * bits, as adding 0 makes a -0 the 0 that a difference is. */
 ALWAYS_INLINE float facing_f32(float x, float t) { return select_f32(mask_of_f32(t == 0.0f), x, -x); }
 ALWAYS_INLINE double facing_f64(double x, double t) { return select_f64(mask_of(t == 0.0), x, -x); }
-ALWAYS_INLINE float logit_hard_f32(float x, float t, float p) {
-    return times_f32(select_f32(mask_of_f32(t == 0.0f), 1.0f, p), softplus_f32(facing_f32(x, t)));
-}
+ALWAYS_INLINE float logit_hard_f32(float x, float t) { return softplus_f32(facing_f32(x, t)); }
 ALWAYS_INLINE float logit_soft_f32(float x, float t, float p) {
     return times_f32(1.0f - t, softplus_f32(x)) + times_f32(times_f32(t, p), softplus_f32(-x));
 }
-ALWAYS_INLINE float logit_hard_slope_f32(float x, float t, float p) {
-    return times_f32(select_f32(mask_of_f32(t == 0.0f), 1.0f, -p), logistic_f32(facing_f32(x, t))) + 0.0f;
+ALWAYS_INLINE float logit_hard_slope_f32(float x, float t) {
+    return select_f32(mask_of_f32(t == 0.0f), 1.0f, -1.0f) * logistic_f32(facing_f32(x, t)) + 0.0f;
 }
 ALWAYS_INLINE float logit_soft_slope_f32(float x, float t, float p) {
     return times_f32(1.0f - t, logistic_f32(x)) - times_f32(times_f32(t, p), logistic_f32(-x));
 }
-ALWAYS_INLINE double logit_hard_f64(double x, double t, double p) {
-    return times_f64(select_f64(mask_of(t == 0.0), 1.0, p), softplus_f64(facing_f64(x, t)));
+ALWAYS_INLINE float positive_part_f32(float t, float p, float value) {
+    return times_f32(select_f32(mask_of_f32(t == 0.0f), 1.0f, p), value) + 0.0f;
 }
+ALWAYS_INLINE double logit_hard_f64(double x, double t) { return softplus_f64(facing_f64(x, t)); }
 ALWAYS_INLINE double logit_soft_f64(double x, double t, double p) {
     return times_f64(1.0 - t, softplus_f64(x)) + times_f64(times_f64(t, p), softplus_f64(-x));
 }
-ALWAYS_INLINE double logit_hard_slope_f64(double x, double t, double p) {
-    return times_f64(select_f64(mask_of(t == 0.0), 1.0, -p), logistic_f64(facing_f64(x, t))) + 0.0;
+ALWAYS_INLINE double logit_hard_slope_f64(double x, double t) {
+    return select_f64(mask_of(t == 0.0), 1.0, -1.0) * logistic_f64(facing_f64(x, t)) + 0.0;
 }
 ALWAYS_INLINE double logit_soft_slope_f64(double x, double t, double p) {
     return times_f64(1.0 - t, logistic_f64(x)) - times_f64(times_f64(t, p), logistic_f64(-x));
+}
+ALWAYS_INLINE double positive_part_f64(double t, double p, double value) {
+    return times_f64(select_f64(mask_of(t == 0.0), 1.0, p), value) + 0.0;
 }
 
 /* t = 1: x. t = -1: max(0, margin - x), of slope -1 at margin = x, as in torch. Any other t: both. */

@@ -3,7 +3,7 @@
 # a) A tile is a fixed range of elements, of any layout: operands that lie on one stride there are read in place, others
 #    are gathered into L1 first, so that sums have one order whatever the layout. A broadcast operand is read where it
 #    lies: a period is loaded once a tile, and repeated there.
-# b) One loop a step: values and slopes, then weights, then the upstream gradient. All of it in L1.
+# b) One loop a step: values, slopes, then their scale, weights, the upstream gradient. All of it in L1.
 # c) Float terms are summed in GROUPS groups of LANES, and these in double lanes, one horizontal sum a block.
 # d) Where the input was broadcast against the target, `n_folded` elements in a row belong to one entry of the input,
 #    and their gradients are summed in that order, in double. A block holds whole entries.
@@ -140,98 +140,155 @@ cdef void check_unit_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, cha
         begin += n
 
 
-# One loop for each loss: values, and slopes times `scale`. `soft` (some target is neither 0 nor 1), `weighted` and
-# `wanted` are literals. The nan is made one before the scale: behind a choice by scale, gcc does not vectorise that.
+# One loop a function: gcc stops making a loop of each literal choice where there are several.
 
-cdef inline void binary_loop(const real *restrict x, const real *restrict target, Py_ssize_t n, bint soft,
-                             real *restrict loss) noexcept nogil:
+cdef void binary_hard(const real *restrict x, const real *restrict target,
+                      Py_ssize_t n, real *restrict loss) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(n):
         if real is float:
-            loss[k] = binary_soft_f32(x[k], target[k]) if soft else binary_hard_f32(x[k], target[k])
+            loss[k] = binary_hard_f32(x[k], target[k])
         else:
-            loss[k] = binary_soft_f64(x[k], target[k]) if soft else binary_hard_f64(x[k], target[k])
+            loss[k] = binary_hard_f64(x[k], target[k])
 
 
-cdef void binary_slopes(const real *restrict x, const real *restrict target, Py_ssize_t n, real scale,
-                        real *restrict grad) noexcept nogil:
+cdef void binary_soft(const real *restrict x, const real *restrict target,
+                      Py_ssize_t n, real *restrict loss) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(n):
         if real is float:
-            grad[k] = times(scale, binary_slope_f32(x[k], target[k]))
+            loss[k] = binary_soft_f32(x[k], target[k])
         else:
-            grad[k] = times(scale, binary_slope_f64(x[k], target[k]))
+            loss[k] = binary_soft_f64(x[k], target[k])
 
 
-cdef inline void logits_loop(const real *restrict x, const real *restrict target, const real *restrict positive,
-                             Py_ssize_t n, real scale, bint soft, bint weighted, bint wanted, real *restrict loss,
-                             real *restrict grad) noexcept nogil:
+cdef void binary_slopes(const real *restrict x, const real *restrict target,
+                        Py_ssize_t n, real *restrict grad) noexcept nogil:
     cdef Py_ssize_t k
-    cdef real p = 1, value, slope
     for k in range(n):
-        if weighted:
-            p = positive[k]
         if real is float:
-            value = one_nan_f32(logit_soft_f32(x[k], target[k], p) if soft else logit_hard_f32(x[k], target[k], p))
-            if wanted:
-                slope = one_nan_f32(logit_soft_slope_f32(x[k], target[k], p) if soft
-                                    else logit_hard_slope_f32(x[k], target[k], p))
+            grad[k] = binary_slope_f32(x[k], target[k])
         else:
-            value = one_nan_f64(logit_soft_f64(x[k], target[k], p) if soft else logit_hard_f64(x[k], target[k], p))
-            if wanted:
-                slope = one_nan_f64(logit_soft_slope_f64(x[k], target[k], p) if soft
-                                    else logit_hard_slope_f64(x[k], target[k], p))
-        loss[k] = value + 0 if weighted else value      # a soft target's is a sum, which is no -0
-        if wanted:
-            grad[k] = times(scale, slope)
+            grad[k] = binary_slope_f64(x[k], target[k])
 
 
-cdef inline void logits_values(const real *x, const real *target, const real *positive, Py_ssize_t n, real scale,
-                               bint soft, real *loss, real *grad) noexcept nogil:
-    if positive == NULL:
-        if grad == NULL:
-            logits_loop(x, target, x, n, scale, soft, False, False, loss, loss)
+cdef void logits_hard(const real *restrict x, const real *restrict target,
+                      Py_ssize_t n, real *restrict loss) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        if real is float:
+            loss[k] = one_nan_f32(logit_hard_f32(x[k], target[k]))
         else:
-            logits_loop(x, target, x, n, scale, soft, False, True, loss, grad)
-    elif grad == NULL:
-        logits_loop(x, target, positive, n, scale, soft, True, False, loss, loss)
-    else:
-        logits_loop(x, target, positive, n, scale, soft, True, True, loss, grad)
+            loss[k] = one_nan_f64(logit_hard_f64(x[k], target[k]))
 
 
-cdef inline void hinge_loop(const real *restrict x, const real *restrict target, real margin, Py_ssize_t n,
-                            real scale, bint wanted, real *restrict loss, real *restrict grad) noexcept nogil:
+cdef void logits_soft(const real *restrict x, const real *restrict target, const real *restrict positive,
+                      Py_ssize_t n, real *restrict loss) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        if real is float:
+            loss[k] = one_nan_f32(logit_soft_f32(x[k], target[k], positive[k]))
+        else:
+            loss[k] = one_nan_f64(logit_soft_f64(x[k], target[k], positive[k]))
+
+
+cdef void logits_hard_slopes(const real *restrict x, const real *restrict target,
+                             Py_ssize_t n, real *restrict grad) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        if real is float:
+            grad[k] = one_nan_f32(logit_hard_slope_f32(x[k], target[k]))
+        else:
+            grad[k] = one_nan_f64(logit_hard_slope_f64(x[k], target[k]))
+
+
+cdef void logits_soft_slopes(const real *restrict x, const real *restrict target, const real *restrict positive,
+                             Py_ssize_t n, real *restrict grad) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        if real is float:
+            grad[k] = one_nan_f32(logit_soft_slope_f32(x[k], target[k], positive[k]))
+        else:
+            grad[k] = one_nan_f64(logit_soft_slope_f64(x[k], target[k], positive[k]))
+
+
+cdef void weigh_positive(const real *restrict target, const real *restrict positive, Py_ssize_t n,
+                         real *restrict values) noexcept nogil:
+    """Of hard targets. Adding 0 makes a -0 what it is in the sum of a soft one."""
+    cdef Py_ssize_t k
+    for k in range(n):
+        if real is float:
+            values[k] = one_nan_f32(positive_part_f32(target[k], positive[k], values[k]))
+        else:
+            values[k] = one_nan_f64(positive_part_f64(target[k], positive[k], values[k]))
+
+
+cdef void hinge_losses(const real *restrict x, const real *restrict target, real margin,
+                       Py_ssize_t n, real *restrict loss) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(n):
         if real is float:
             loss[k] = one_nan_f32(hinge_loss_f32(x[k], target[k], margin))
-            if wanted:
-                grad[k] = times(scale, one_nan_f32(hinge_slope_f32(x[k], target[k], margin)))
         else:
             loss[k] = one_nan_f64(hinge_loss_f64(x[k], target[k], margin))
-            if wanted:
-                grad[k] = times(scale, one_nan_f64(hinge_slope_f64(x[k], target[k], margin)))
 
 
-cdef void map_values(const Job *job, const real *x, const real *target, const real *positive, Py_ssize_t n,
-                     real *loss, real *grad) noexcept nogil:
-    cdef real scale = <real>job.grad_scale, margin = <real>job.margin
-    if job.map_loss == BINARY:
-        if any_soft(target, n):
-            binary_loop(x, target, n, True, loss)
+cdef void hinge_slopes(const real *restrict x, const real *restrict target, real margin,
+                       Py_ssize_t n, real *restrict grad) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        if real is float:
+            grad[k] = one_nan_f32(hinge_slope_f32(x[k], target[k], margin))
         else:
-            binary_loop(x, target, n, False, loss)
+            grad[k] = one_nan_f64(hinge_slope_f64(x[k], target[k], margin))
+
+
+cdef void logits_values(const real *x, const real *target, const real *positive, Py_ssize_t n, real *spare, real *loss,
+                        real *grad) noexcept nogil:
+    cdef Py_ssize_t k
+    if any_soft(target, n):
+        if positive == NULL:
+            for k in range(n):
+                spare[k] = 1
+            positive = spare
+        logits_soft(x, target, positive, n, loss)
         if grad != NULL:
-            binary_slopes(x, target, n, scale, grad)
-    elif job.map_loss == BINARY_LOGITS:
-        if any_soft(target, n):
-            logits_values(x, target, positive, n, scale, True, loss, grad)
-        else:
-            logits_values(x, target, positive, n, scale, False, loss, grad)
-    elif grad == NULL:
-        hinge_loop(x, target, margin, n, scale, False, loss, loss)
+            logits_soft_slopes(x, target, positive, n, grad)
+        return
+    logits_hard(x, target, n, loss)
+    if grad != NULL:
+        logits_hard_slopes(x, target, n, grad)
+    if positive != NULL:
+        weigh_positive(target, positive, n, loss)
+        if grad != NULL:
+            weigh_positive(target, positive, n, grad)
+
+
+cdef void map_values(const Job *job, const real *x, const real *target, const real *positive, Py_ssize_t n, real *spare,
+                     real *loss, real *grad) noexcept nogil:
+    """Losses, and slopes where grad is not NULL."""
+    if job.map_loss == BINARY_LOGITS:
+        logits_values(x, target, positive, n, spare, loss, grad)
+    elif job.map_loss == HINGE:
+        hinge_losses(x, target, <real>job.margin, n, loss)
+        if grad != NULL:
+            hinge_slopes(x, target, <real>job.margin, n, grad)
     else:
-        hinge_loop(x, target, margin, n, scale, True, loss, grad)
+        if any_soft(target, n):
+            binary_soft(x, target, n, loss)
+        else:
+            binary_hard(x, target, n, loss)
+        if grad != NULL:
+            binary_slopes(x, target, n, grad)
+
+
+cdef void scale_values(real factor, Py_ssize_t n, real *restrict values) noexcept nogil:
+    cdef Py_ssize_t k
+    if factor == 0:
+        memset(values, 0, n * sizeof(real))
+    elif factor != 1:
+        for k in range(n):
+            values[k] = factor * values[k]
 
 
 cdef void multiply(const real *restrict factor, Py_ssize_t n, real *restrict values) noexcept nogil:
@@ -290,7 +347,9 @@ cdef bint map_tile(const Job *job, Py_ssize_t sample, Py_ssize_t n, real *buffer
         grad = buffers + 6 * size if job.n_folded > 1 else place_of(job, &job.grad_out, sample, n, buffers + 6 * size)
     if job.pos_weight.data != NULL:
         factor = load_elements(job, &job.pos_weight, sample, n, buffers + 2 * size)
-    map_values(job, x, target, factor, n, loss, grad)
+    map_values(job, x, target, factor, n, buffers + 2 * size, loss, grad)
+    if grad != NULL:
+        scale_values(<real>job.grad_scale, n, grad)
     if job.sample_weight.data != NULL:
         factor = load_elements(job, &job.sample_weight, sample, n, buffers + 3 * size)
         multiply(factor, n, loss)
