@@ -13,6 +13,9 @@ import tolerances
 from reference import both, term
 
 
+LEAST_SLOPE = np.float32(1e-12)  # a float in torch, for float64 too
+
+
 class Terms(NamedTuple):
     loss: list[np.ndarray]
     slope: list[np.ndarray]
@@ -20,7 +23,7 @@ class Terms(NamedTuple):
 
 def binary_cross_entropy(x: np.ndarray, t: np.ndarray) -> Terms:
     log_x, log_rest = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
-    return Terms([-t * log_x, (t - 1) * log_rest], [(x - t) / np.maximum((1 - x) * x, x.dtype.type(1e-12))])
+    return Terms([-t * log_x, (t - 1) * log_rest], [(x - t) / np.maximum((1 - x) * x, x.dtype.type(LEAST_SLOPE))])
 
 
 def binary_cross_entropy_with_logits(x: np.ndarray, t: np.ndarray, pos_weight: Any = None) -> Terms:

@@ -17,6 +17,7 @@ import xentc
 
 BCE, LOGITS, HINGE = NAMES = tuple(reference.LOSSES)
 INF, NAN = np.inf, np.nan
+END = 1 / float(reference.LEAST_SLOPE)  # the steepest slope of a probability
 FUNCTIONS = {name: getattr(xentc, name) for name in NAMES}
 
 
@@ -42,9 +43,9 @@ def test_the_examples_of_the_seeds() -> None:
 
 # name, input, target, options, loss, gradient
 ROWS: list[tuple[str, Any, Any, dict[str, Any], Any, Any]] = [
-    (BCE, [0.0, 1.0, 0.0, 1.0], [1, 0, 0, 1], {}, [100, 100, 0, 0], [-1e12, 1e12, 0, 0]),
+    (BCE, [0.0, 1.0, 0.0, 1.0], [1, 0, 0, 1], {}, [100, 100, 0, 0], [-END, END, 0, 0]),
     (BCE, [-0.0], [0], {}, [0], [0]),
-    (BCE, [0.0, 1.0], [0.25, 0.25], {}, [25, 75], [-0.25e12, 0.75e12]),
+    (BCE, [0.0, 1.0], [0.25, 0.25], {}, [25, 75], [-0.25 * END, 0.75 * END]),
     (BCE, [0.5, 0.0], [True, False], {"weight": [2.0, INF]}, [2 * np.log(2), NAN], [-4, NAN]),
     (BCE, [0.0, 0.5], [1, 1], {"weight": [0.0, -1.0]}, [0, -np.log(2)], [0, 2]),
     (BCE, [0.5], [1], {"weight": [NAN]}, [NAN], [NAN]),
@@ -172,9 +173,7 @@ def problems(draw: Any) -> tuple[str, np.ndarray, np.ndarray, dict[str, Any]]:
     for key in ("weight", "pos_weight"):
         if (name == LOGITS or (name == BCE and key == "weight")) and draw(st.booleans()):
             part = tuple(draw(st.sampled_from([n, 1])) for n in shape)[draw(st.integers(0, len(shape))) :]
-            options[key] = (rng.integers(0, 9, part) / 4).astype(
-                draw(st.sampled_from(["float32", "float64", "int8"]))
-            )
+            options[key] = (rng.integers(0, 9, part) / 4).astype(draw(st.sampled_from(["float32", "float64", "int8"])))
     if name == HINGE:
         options["margin"] = draw(st.sampled_from([1.0, 0.1, 0.0, 2.5]))
     if draw(st.booleans()):

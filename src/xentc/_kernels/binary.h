@@ -12,7 +12,7 @@
 #include "vmath.h"
 
 #define LOWEST_LOG (-100.0)
-#define LEAST_SLOPE 1e-12 /* torch's bound of (1 - x) x */
+#define LEAST_SLOPE ((double)1e-12f) /* of (1 - x) x: torch has the float, for double too */
 #define SQRT_HALF_F32 0x3f3504f3
 #define SQRT_HALF_F64 0x3fe6a09e667f3bcdu
 #define ONE_F32 0x3f800000u
