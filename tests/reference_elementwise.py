@@ -12,7 +12,6 @@ import numpy as np
 import tolerances
 from reference import both, term
 
-
 LEAST_SLOPE = np.float32(1e-12)  # a float in torch, for float64 too
 
 

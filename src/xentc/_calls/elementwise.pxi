@@ -98,7 +98,7 @@ cdef object out_of_unit(cnp.ndarray logits, cnp.ndarray target, Py_ssize_t first
 
 cdef int run_checked(Job *job, Totals *totals, cnp.ndarray logits, cnp.ndarray target, bint check_first,
                      const int *order, object num_threads) except -1:
-    """The range checks ride along in the one pass, but are a pass of their own before the caller's memory is written."""
+    """The range checks ride along in the one pass, or go first where the caller's memory is to be written."""
     if job.map_loss == BINARY and check_first:
         check_elements(job, totals, num_threads)
         if totals.first_bad >= 0:

@@ -41,8 +41,8 @@ cdef enum:
     N_OPERANDS = 7
 
 
-# An operand, and where its strides are found. Its axes are the samples' and, where it has one, the class axis; axes that
-# it lacks in front, or has of length 1, are broadcast.
+# An operand, and where its strides are found. Its axes are the samples' and, where it has one, the class axis; axes
+# that it lacks in front, or has of length 1, are broadcast.
 cdef struct Source:
     Operand *operand
     const cnp.npy_intp *lengths

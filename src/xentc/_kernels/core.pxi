@@ -104,6 +104,7 @@ include "row.pxi"
 include "row_grad.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
+include "map_loops.pxi"
 include "map.pxi"
 
 
