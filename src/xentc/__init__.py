@@ -3,14 +3,25 @@
 from xentc._config import show_config
 from xentc._threads import get_num_threads, set_num_threads
 from xentc._version import __version__
-from xentc.functional import cross_entropy
-from xentc.modules import CrossEntropyLoss
+from xentc.functional import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge_embedding_loss,
+)
+from xentc.modules import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeEmbeddingLoss
 
 __all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "HingeEmbeddingLoss",
     "__version__",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "cross_entropy",
     "get_num_threads",
+    "hinge_embedding_loss",
     "set_num_threads",
     "show_config",
 ]

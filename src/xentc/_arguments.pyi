@@ -24,3 +24,43 @@ def cross_entropy(
     grad_out: NDArray[Any] | None,
     num_threads: SupportsIndex | None,
 ) -> Loss | tuple[Loss, Grad]: ...
+def binary_cross_entropy(
+    input: Readable,
+    target: Readable,
+    weight: Readable | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Loss | tuple[Loss, Grad]: ...
+def binary_cross_entropy_with_logits(
+    input: Readable,
+    target: Readable,
+    weight: Readable | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+    pos_weight: Readable | None,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Loss | tuple[Loss, Grad]: ...
+def hinge_embedding_loss(
+    input: Readable,
+    target: Readable,
+    margin: Real,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Loss | tuple[Loss, Grad]: ...

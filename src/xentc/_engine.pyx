@@ -37,6 +37,7 @@ cdef enum:
     LANE_TILE = 1024
     TRANSPOSED_LOGITS = 8192        # of a transposed tile: it stays in the first-level cache
     TRANSPOSED_TILE = 512
+    MAP_TILE = 1024                 # elements: a few operands of a tile stay in the first-level cache
     SIGNAL_LOGITS = 1 << 26         # work between two looks for signals
     FOLD_BLOCKS = 4096              # blocks whose Totals are kept at a time
     SMALL_LOGITS = 1 << 13          # below this, releasing the GIL costs more than it gives
@@ -309,3 +310,21 @@ cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except 
         if job.n_classes > LONG_ROW or (n_threads > 1 and job.n_samples < 4 * n_threads):
             return run_columns(job, totals, n_threads)
     return run_samples(table.row[job.real_code], job, table.row_scratch(job), job.n_classes, totals, num_threads)
+
+
+cdef int run_elements(Job *job, Totals *totals, object num_threads) except -1:
+    """An element-wise loss. Blocks hold whole entries of the input, see map.pxi."""
+    job.block_samples = max(BLOCK_LOGITS // job.n_folded, <Py_ssize_t>1) * job.n_folded
+    return run_tiles(table.map[job.real_code], job, totals, num_threads)
+
+
+cdef int check_elements(Job *job, Totals *totals, object num_threads) except -1:
+    """totals.first_bad is the first element whose probability or target is out of range."""
+    job.block_samples = BLOCK_LOGITS
+    return run_tiles(table.check_unit[job.real_code], job, totals, num_threads)
+
+
+cdef int run_tiles(block_fn block, Job *job, Totals *totals, object num_threads) except -1:
+    cdef Py_ssize_t lanes = table.tile_lanes
+    job.tile_samples = min(<Py_ssize_t>MAP_TILE, (job.n_samples + lanes - 1) // lanes * lanes)
+    return run_samples(block, job, table.map_scratch(job), 1, totals, num_threads)

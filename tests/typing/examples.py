@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 import numpy as np
 from numpy.typing import NDArray
 
-from xentc import CrossEntropyLoss, cross_entropy, get_num_threads, set_num_threads, show_config
+from xentc import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HingeEmbeddingLoss,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    get_num_threads,
+    hinge_embedding_loss,
+    set_num_threads,
+    show_config,
+)
 
 Scalar: TypeAlias = np.floating[Any]
 Losses: TypeAlias = NDArray[np.floating[Any]]
@@ -105,6 +117,21 @@ def object_with_options(return_grad: bool) -> None:
     assert_type(criterion.reduction, str)
 
 
+def elementwise(reduction: str, return_grad: bool) -> None:
+    bits = np.array([[0, 1, 0], [1, 0, 1]])
+    each = np.empty_like(logits)
+    assert_type(binary_cross_entropy([0.7], [1.0]), Scalar)
+    assert_type(binary_cross_entropy(0.7, True, 2.0, reduction="sum", return_grad=True), tuple[Scalar, Grad])
+    assert_type(binary_cross_entropy_with_logits(logits, bits, pos_weight=weight), Scalar)
+    assert_type(binary_cross_entropy_with_logits(logits, bits, weight, reduction="none", out=each), Losses)
+    assert_type(hinge_embedding_loss(logits, [1, -1, 1], 0.5, reduction="none", return_grad=True), tuple[Losses, Grad])
+    assert_type(hinge_embedding_loss(logits, bits, reduction=reduction), Loss)
+    assert_type(hinge_embedding_loss(logits, bits, return_grad=return_grad), Loss | tuple[Loss, Grad])
+    assert_type(BCELoss(weight)([0.7, 0.5, 0.1], [1, 0, 1]), Loss)
+    assert_type(BCEWithLogitsLoss(pos_weight=weight)(logits, bits, return_grad=True), tuple[Loss, Grad])
+    assert_type(HingeEmbeddingLoss(0.5)(logits, bits, return_grad=return_grad), Loss | tuple[Loss, Grad])
+
+
 def settings() -> None:
     assert_type(get_num_threads(), int)
     set_num_threads(None)
@@ -135,4 +162,5 @@ if __name__ == "__main__":
     what_can_be_done_with_it()
     object_with_options(False)
     object_with_options(True)
+    elementwise("none", True)
     settings()

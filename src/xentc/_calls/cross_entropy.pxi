@@ -15,12 +15,10 @@ cdef int set_options(Job *job, object label_smoothing, object softcap, object te
 
 cdef int set_dtypes(Job *job, cnp.ndarray logits, cnp.ndarray target, bint given) except -1:
     """What the arithmetic is done in, and (returned) what the loss is. Transformed logits are computed in float64."""
-    cdef int code = dtype_code(logits)
-    cdef bint narrow = code == F32 or code == F16 or code == BF16
-    job.real_code = F32 if narrow else F64
+    job.real_code = loss_code_of(logits)
     if job.softcap != 0 or job.temperature != 1 or (given and dtype_code(target) == F64):
         job.real_code = F64
-    return F32 if narrow else F64
+    return loss_code_of(logits)
 
 
 cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
@@ -62,6 +60,7 @@ def cross_entropy(object input, object target, object weight, object size_averag
     cdef int class_axis = class_axis_of(logits, axis, target), how = MEAN, loss_code
     cdef bint given, want_grad = flag(return_grad, "return_grad")
     cdef Job job
+    cdef Source sources[N_OPERANDS]
     if not isinstance(reduction, str) or reduction != "mean" or size_average is not None or reduce is not None:
         how = reduction_of(size_average, reduce, reduction)
     wanted = target_array(target, logits)
@@ -86,32 +85,19 @@ def cross_entropy(object input, object target, object weight, object size_averag
     set_spread(&job, weight is not None, given)
     if sample_weight is not None:
         of_samples = samples_array(sample_weight, "sample_weight", logits, class_axis)
-    job.grad_scale = 1.0
-    if grad_output is not None:
-        if not want_grad:
-            raise ValueError("grad_output: given without return_grad=True")
-        if how == NONE and not isinstance(grad_output, (int, float)):
-            upstream = real_array(grad_output, "grad_output")
-        if upstream is not None and cnp.PyArray_NDIM(upstream) > 0:
-            upstream = samples_array(upstream, "grad_output", logits, class_axis)
-        else:
-            job.grad_scale = real_scalar(grad_output if upstream is None else upstream, "grad_output")
-            upstream = None
+    upstream = upstream_of(&job, grad_output, want_grad, how, logits, class_axis)
     loss_array = loss_result(out, how, logits, class_axis, loss_code)
     grad_array = grad_result(grad_out, want_grad, logits)
     if out is not None or grad_out is not None:
-        read = (logits, wanted, class_weight, of_samples, upstream)
-        names = ("input", "target", "weight", "sample_weight", "grad_output")
-        check_written(out, "out", read, names)
-        check_written(grad_out, "grad_out", (*read, out), (*names, "out"))
-    describe(&job.input, logits, class_axis)
-    describe(&job.target, wanted, class_axis if given else -1)
-    describe(&job.sample_weight, of_samples, -1)
-    describe(&job.grad_output, upstream, -1)
-    describe(&job.loss_out, loss_array, -1)
-    describe(&job.grad_out, grad_array, class_axis)
-    lay_out(&job, class_axis, given, logits, wanted, of_samples, loss_array, grad_array, upstream)
+        check_outputs(out, grad_out, (logits, wanted, class_weight, of_samples, upstream),
+                      ("input", "target", "weight", "sample_weight", "grad_output"))
+    describe(&sources[0], &job.input, logits, class_axis)
+    describe(&sources[1], &job.target, wanted, class_axis if given else -1)
+    describe(&sources[2], &job.sample_weight, of_samples, -1)
+    describe(&sources[3], &job.grad_output, upstream, -1)
+    describe(&sources[4], &job.loss_out, loss_array, -1)
+    describe(&sources[5], &job.grad_out, grad_array, class_axis)
+    describe(&sources[6], &job.pos_weight, None, -1)
+    lay_out(&job, sources, class_axis, NULL, logits)
     loss = compute(&job, how, loss_code, wanted, loss_array, num_threads)
-    if how == NONE:
-        loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]
-    return (loss, grad_out if grad_out is not None else grad_array) if want_grad else loss
+    return answer(loss, how, loss_array, out, want_grad, grad_array, grad_out)

@@ -37,12 +37,29 @@ cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targ
     )
 
 
-cdef int describe(Operand *operand, cnp.ndarray array, int class_axis) except -1:
+cdef enum:
+    N_OPERANDS = 7
+
+
+# An operand, and where its strides are found. Its axes are the samples' and, where it has one, the class axis; axes
+# that it lacks in front, or has of length 1, are broadcast.
+cdef struct Source:
+    Operand *operand
+    const cnp.npy_intp *lengths
+    const cnp.npy_intp *strides             # NULL: not given
+    int ndim
+    bint has_classes
+
+
+cdef int describe(Source *source, Operand *operand, cnp.ndarray array, int class_axis) except -1:
     """Where an operand lies and what it holds; class_axis is -1 where it has none."""
+    source.operand, source.strides = operand, NULL
     operand.data = NULL
     operand.class_stride_bytes = 0
     if array is None:
         return 0
+    source.lengths, source.strides = cnp.PyArray_DIMS(array), cnp.PyArray_STRIDES(array)
+    source.ndim, source.has_classes = cnp.PyArray_NDIM(array), class_axis >= 0
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.code = dtype_code(array)
     operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
@@ -53,51 +70,52 @@ cdef int describe(Operand *operand, cnp.ndarray array, int class_axis) except -1
     return 0
 
 
-cdef inline Py_ssize_t stride_of(cnp.ndarray array, int axis) noexcept:
-    return 0 if array is None else cnp.PyArray_STRIDE(array, axis)
+cdef Py_ssize_t stride_of(const Source *source, int axis, int ndim, int class_axis) noexcept nogil:
+    """Along an axis of the whole, which has ndim axes with the class axis."""
+    if source.strides == NULL:
+        return 0
+    if class_axis >= 0 and not source.has_classes:
+        ndim -= 1
+        axis -= axis > class_axis
+    axis -= ndim - source.ndim
+    return 0 if axis < 0 or source.lengths[axis] == 1 else source.strides[axis]
 
 
-cdef void add_axis(Job *job, Py_ssize_t length) noexcept:
+cdef void add_axis(Job *job, const Source *sources, Py_ssize_t length) noexcept:
     """The axis described at position n_axes joins the one before it if both lie on one stride everywhere."""
-    cdef Operand *operands[6]
     cdef int n = job.n_axes, o
     cdef bint one_stride = n > 0
-    operands[:] = [&job.input, &job.target, &job.sample_weight, &job.loss_out, &job.grad_out, &job.grad_output]
-    for o in range(6):
-        if n > 0 and operands[o].stride_bytes[n - 1] != operands[o].stride_bytes[n] * length:
+    cdef Operand *operand
+    for o in range(N_OPERANDS):
+        operand = sources[o].operand
+        if n > 0 and operand.stride_bytes[n - 1] != operand.stride_bytes[n] * length:
             one_stride = False
     if not one_stride:
         job.length[n] = length
         job.n_axes += 1
         return
     job.length[n - 1] *= length
-    for o in range(6):
-        operands[o].stride_bytes[n - 1] = operands[o].stride_bytes[n]
+    for o in range(N_OPERANDS):
+        operand = sources[o].operand
+        operand.stride_bytes[n - 1] = operand.stride_bytes[n]
 
 
-cdef void lay_out(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.ndarray target,
-                  cnp.ndarray sample_weight, cnp.ndarray loss_out, cnp.ndarray grad_out,
-                  cnp.ndarray grad_output) noexcept:
-    """Lengths and strides of the sample axes, the outermost first."""
-    cdef int i, j = 0, n
+cdef void lay_out(Job *job, const Source *sources, int class_axis, const int *order, cnp.ndarray whole) noexcept:
+    """Lengths and strides of the sample axes, the outermost first; in another order of the axes where one is given."""
+    cdef int ndim = cnp.PyArray_NDIM(whole), i, axis, o
     cdef Py_ssize_t length
     job.n_samples, job.n_axes = 1, 0
-    job.input.stride_bytes[0] = job.target.stride_bytes[0] = job.sample_weight.stride_bytes[0] = 0
-    job.loss_out.stride_bytes[0] = job.grad_out.stride_bytes[0] = job.grad_output.stride_bytes[0] = 0
-    for i in range(cnp.PyArray_NDIM(logits)):
-        if i == class_axis:
+    for o in range(N_OPERANDS):
+        sources[o].operand.stride_bytes[0] = 0
+    for i in range(ndim):
+        axis = i if order == NULL else order[i]
+        if axis == class_axis:
             continue
-        n = job.n_axes
-        length = cnp.PyArray_DIM(logits, i)
+        length = cnp.PyArray_DIM(whole, axis)
         job.n_samples *= length
         if length != 1:
-            job.input.stride_bytes[n] = cnp.PyArray_STRIDE(logits, i)
-            job.target.stride_bytes[n] = cnp.PyArray_STRIDE(target, i if given else j)
-            job.sample_weight.stride_bytes[n] = stride_of(sample_weight, j)
-            job.loss_out.stride_bytes[n] = stride_of(loss_out, j)
-            job.grad_out.stride_bytes[n] = stride_of(grad_out, i)
-            job.grad_output.stride_bytes[n] = stride_of(grad_output, j)
-            add_axis(job, length)
-        j += 1
+            for o in range(N_OPERANDS):
+                sources[o].operand.stride_bytes[job.n_axes] = stride_of(&sources[o], axis, ndim, class_axis)
+            add_axis(job, sources, length)
     if job.n_axes == 0:     # one sample
         job.n_axes, job.length[0] = 1, 1

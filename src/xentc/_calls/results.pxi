@@ -1,8 +1,15 @@
 # Arrays of one number a sample, and where results go.
 
+cdef int loss_code_of(cnp.ndarray logits) except -1:
+    """The dtype of losses: that of the input, but none is a half and none an integer."""
+    cdef int code = dtype_code(logits)
+    return F32 if code == F32 or code == F16 or code == BF16 else F64
+
+
 cdef tuple sample_shape(cnp.ndarray logits, int class_axis):
+    """All of the shape where there is no class axis, which -1 stands for here and below."""
     shape = (<object>logits).shape
-    return shape[:class_axis] + shape[class_axis + 1:]
+    return shape if class_axis < 0 else shape[:class_axis] + shape[class_axis + 1:]
 
 
 cdef cnp.ndarray samples_array(object value, str name, cnp.ndarray logits, int class_axis):
@@ -67,6 +74,37 @@ cdef cnp.ndarray grad_result(object grad_out, bint return_grad, cnp.ndarray logi
         return np.empty_like(logits, dtype=dtype, subok=False)
     check_result(grad_out, "grad_out", (<object>logits).shape, dtype, "the input's")
     return grad_out
+
+
+cdef cnp.ndarray upstream_of(Job *job, object grad_output, bint return_grad, int how, cnp.ndarray logits,
+                             int class_axis):
+    """The upstream gradient: an array of one a sample, or None with what multiplies every gradient in the Job."""
+    cdef cnp.ndarray upstream = None
+    job.grad_scale = 1.0
+    if grad_output is None:
+        return None
+    if not return_grad:
+        raise ValueError("grad_output: given without return_grad=True")
+    if how == NONE and not isinstance(grad_output, (int, float)):
+        upstream = real_array(grad_output, "grad_output")
+        if cnp.PyArray_NDIM(upstream) > 0:
+            return samples_array(upstream, "grad_output", logits, class_axis)
+    job.grad_scale = real_scalar(grad_output if upstream is None else upstream, "grad_output")
+    return None
+
+
+cdef object answer(object loss, int how, cnp.ndarray loss_array, object out, bint return_grad, cnp.ndarray grad_array,
+                   object grad_out):
+    """What a call returns. The object that was given, not another of the same memory."""
+    if how == NONE:
+        loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]
+    return (loss, grad_out if grad_out is not None else grad_array) if return_grad else loss
+
+
+cdef int check_outputs(object out, object grad_out, tuple read, tuple names) except -1:
+    check_written(out, "out", read, names)
+    check_written(grad_out, "grad_out", (*read, out), (*names, "out"))
+    return 0
 
 
 cdef int check_written(object written, str name, tuple read, tuple names) except -1:

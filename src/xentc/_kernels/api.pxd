@@ -13,6 +13,10 @@ cdef enum:
 cdef enum:
     SPREAD_NONE, SPREAD_EVEN, SPREAD_WEIGHT, SPREAD_GIVEN
 
+# An element-wise loss: what its elements are.
+cdef enum:
+    BINARY, BINARY_LOGITS, HINGE
+
 # An array as a kernel reads or writes it. Sample axes are those of the target, in its order; the last is the inner one.
 ctypedef struct Operand:
     char *data                              # NULL: not given
@@ -20,6 +24,8 @@ ctypedef struct Operand:
     bint swapped                            # of the other byte order
     Py_ssize_t class_stride_bytes           # only where the operand has a class axis
     Py_ssize_t stride_bytes[MAX_AXES]       # one a sample axis
+    Py_ssize_t run_length                   # element-wise: samples from the first that lie on the inner axis's stride
+    bint periodic                           # element-wise: every run is the same memory
 
 # One problem. Kernels trust every field.
 #
@@ -39,6 +45,10 @@ ctypedef struct Job:
     Operand loss_out                        # one loss a sample
     Operand grad_out
     Operand grad_output                     # one upstream gradient a sample; NULL: all 1
+    Operand pos_weight                      # element-wise only, as the next three
+    int map_loss
+    double margin
+    Py_ssize_t n_folded                     # samples in a row that share an entry of the input, and its gradient
     const double *weight                    # one a class; NULL: all 1
     const char *real_weight                 # the same as `real`
     double weight_total                     # of all classes
@@ -51,7 +61,7 @@ ctypedef struct Job:
     double temperature
     double grad_scale                       # multiplies every sample's gradient
     bint stream_grad                        # the gradient is too large for any cache to keep
-    Py_ssize_t tile_samples                 # of the lane kernel, a multiple of its lanes
+    Py_ssize_t tile_samples                 # of the lane and the map kernel, a multiple of the lanes
     Py_ssize_t block_samples                # samples a call of a block function works through
 
 # What a run leaves behind. Folded in block order, in float64.
@@ -102,7 +112,10 @@ ctypedef struct KernelTable:
     fold_fn row_fold[2]
     grad_fn row_grad[2]
     block_fn lane[2]
+    block_fn map[2]                         # element-wise losses
+    block_fn check_unit[2]                  # input and target of BINARY
     scratch_fn row_scratch
     scratch_fn lane_scratch                 # depends on job.tile_samples
+    scratch_fn map_scratch                  # depends on job.tile_samples
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it
     Py_ssize_t column_block

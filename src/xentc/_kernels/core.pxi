@@ -46,6 +46,35 @@ cdef extern from "softcap.h" nogil:
     double softcap_f64(double x, double cap)
     double softcap_slope_f64(double x, double cap)
 
+cdef extern from "binary.h" nogil:
+    float one_nan_f32(float x)
+    float binary_hard_f32(float x, float t)
+    double binary_hard_f64(double x, double t)
+    float binary_soft_f32(float x, float t)
+    double binary_soft_f64(double x, double t)
+    float binary_slope_f32(float x, float t)
+    double binary_slope_f64(double x, double t)
+    float logit_hard_f32(float x, float t)
+    double logit_hard_f64(double x, double t)
+    float logit_soft_f32(float x, float t, float p)
+    double logit_soft_f64(double x, double t, double p)
+    float logit_hard_slope_f32(float x, float t)
+    double logit_hard_slope_f64(double x, double t)
+    float logit_soft_slope_f32(float x, float t, float p)
+    double logit_soft_slope_f64(double x, double t, double p)
+    float positive_part_f32(float t, float p, float value)
+    double positive_part_f64(double t, double p, double value)
+    float hinge_loss_f32(float x, float t, float margin)
+    double hinge_loss_f64(double x, double t, double margin)
+    float hinge_slope_f32(float x, float t, float margin)
+    double hinge_slope_f64(double x, double t, double margin)
+    const uint32_t ONE_F32
+    const uint64_t ONE_F64
+    uint32_t unit_bits_f32(float x)
+    uint64_t unit_bits_f64(double x)
+    int32_t between_f32(float t)
+    int64_t between_f64(double t)
+
 cdef extern from "point.h" nogil:
     ctypedef struct SoftmaxPoint:
         double nll
@@ -81,6 +110,8 @@ include "row_grad.pxi"
 include "row_finish.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
+include "map_loops.pxi"
+include "map.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -133,6 +164,22 @@ cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     lane_block(job, begin, end, scratch, totals, <double>0)
 
 
+cdef void map_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    map_block(job, begin, end, scratch, totals, <float>0)
+
+
+cdef void map_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    map_block(job, begin, end, scratch, totals, <double>0)
+
+
+cdef void unit_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    check_unit_block(job, begin, end, scratch, totals, <float>0)
+
+
+cdef void unit_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    check_unit_block(job, begin, end, scratch, totals, <double>0)
+
+
 cdef KernelTable TABLE
 TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
 TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
@@ -140,7 +187,9 @@ TABLE.row_part[F32], TABLE.row_part[F64] = row_part_f32, row_part_f64
 TABLE.row_fold[F32], TABLE.row_fold[F64] = row_fold_f32, row_fold_f64
 TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64
 TABLE.lane[F32], TABLE.lane[F64] = lane_f32, lane_f64
-TABLE.row_scratch, TABLE.lane_scratch = row_scratch, lane_scratch
+TABLE.map[F32], TABLE.map[F64] = map_f32, map_f64
+TABLE.check_unit[F32], TABLE.check_unit[F64] = unit_f32, unit_f64
+TABLE.row_scratch, TABLE.lane_scratch, TABLE.map_scratch = row_scratch, lane_scratch, map_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 
 # The name keeps a capsule of another version of the table from being taken for this one.

@@ -69,6 +69,11 @@ cdef const real *load_run(const Operand *operand, const char *source, Py_ssize_t
     cdef int code = operand.code
     if is_real(operand, stride_bytes, source, <real>0):
         return <const real *>source
+    if stride_bytes == 0 and n > 0:     # broadcast
+        buffer[0] = <real>read_number(source, code, operand.swapped)
+        for k in range(1, n):
+            buffer[k] = buffer[0]
+        return buffer
     if not is_dense(source, stride_bytes, code, operand.swapped):
         for k in range(n):
             buffer[k] = <real>read_number(source + k * stride_bytes, code, operand.swapped)
@@ -85,6 +90,15 @@ cdef const real *load_run(const Operand *operand, const char *source, Py_ssize_t
     elif code == F16:
         for k in range(n):
             buffer[k] = widen_f16((<const uint16_t *>source)[k])
+    elif code == U8:
+        for k in range(n):
+            buffer[k] = (<const uint8_t *>source)[k]
+    elif code == I64:
+        for k in range(n):
+            buffer[k] = <real>(<const int64_t *>source)[k]
+    elif code == I32:
+        for k in range(n):
+            buffer[k] = <real>(<const int32_t *>source)[k]
     else:
         for k in range(n):
             buffer[k] = <real>read_number(source + k * stride_bytes, code, False)

@@ -4,6 +4,14 @@ The overloads of a function say: the loss is a scalar, except with 'none'; `retu
 type checker sees neither literally, either may come. The deprecated `size_average` and `reduce` count as not seen.
 """
 
+from xentc.functional._binary import binary_cross_entropy
+from xentc.functional._binary_with_logits import binary_cross_entropy_with_logits
 from xentc.functional._cross_entropy import cross_entropy
+from xentc.functional._hinge import hinge_embedding_loss
 
-__all__ = ["cross_entropy"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "hinge_embedding_loss",
+]

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xentc import functional
 from xentc._types import Readable
 
 
-def own_copy(weight: Readable | None) -> NDArray[Any] | None:
-    """The object's own, so that a later change to the caller's array does not change the loss."""
+def own_copy(weight: Readable | None, check: Callable[[Readable], None]) -> NDArray[Any] | None:
+    """The object's own, so that a later change to the caller's array does not change the loss.
+
+    `check` refuses what a call refuses: np.array would drop a mask, among others.
+    """
     if weight is None:
         return None
-    _check_weight(weight)
+    check(weight)
     if not hasattr(weight, "__array__") and hasattr(weight, "__dlpack__"):
         weight = np.from_dlpack(weight)  # type: ignore[arg-type]
     copy: NDArray[Any] = np.array(np.asarray(weight))  # in two steps: torch's __array__ does not know `copy`
     copy.flags.writeable = False
     return copy
-
-
-def _check_weight(weight: Readable) -> None:
-    """Refused as a call refuses it: np.array would drop a mask, among others."""
-    shape = getattr(weight, "shape", None) or (len(weight) if isinstance(weight, Sequence) else 0,)
-    functional.cross_entropy(np.empty((0, shape[0])), np.empty(0, np.int64), weight)
 
 
 def _same(a: object, b: object) -> bool:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, SupportsIndex, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
-from xentc import _arguments
+from xentc import _arguments, functional
 from xentc._types import Grad, Loss, Readable, Real
 from xentc.modules._base import LossModule, own_copy
+
+
+def _check_weight(weight: Readable) -> None:
+    shape = getattr(weight, "shape", None) or (len(weight) if isinstance(weight, Sequence) else 0,)
+    functional.cross_entropy(np.empty((0, shape[0])), np.empty(0, np.int64), weight)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +53,7 @@ class CrossEntropyLoss(LossModule):
     __hash__: ClassVar[None] = None  # again: pyright takes every frozen dataclass for hashable that does not say so
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", own_copy(self.weight))
+        object.__setattr__(self, "weight", own_copy(self.weight, _check_weight))
 
     # fmt: off
     @overload
