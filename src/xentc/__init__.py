@@ -3,7 +3,7 @@
 from xentc._config import show_config
 from xentc._threads import get_num_threads, set_num_threads
 from xentc._version import __version__
-from xentc.functional import cross_entropy
+from xentc.functional import cross_entropy, log_softmax, logsumexp, softmax
 from xentc.modules import CrossEntropyLoss
 
 __all__ = [
@@ -11,6 +11,9 @@ __all__ = [
     "__version__",
     "cross_entropy",
     "get_num_threads",
+    "log_softmax",
+    "logsumexp",
     "set_num_threads",
     "show_config",
+    "softmax",
 ]

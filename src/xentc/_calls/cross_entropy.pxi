@@ -15,12 +15,11 @@ cdef int set_options(Job *job, object label_smoothing, object softcap, object te
 
 cdef int set_dtypes(Job *job, cnp.ndarray logits, cnp.ndarray target, bint given) except -1:
     """What the arithmetic is done in, and (returned) what the loss is. Transformed logits are computed in float64."""
-    cdef int code = dtype_code(logits)
-    cdef bint narrow = code == F32 or code == F16 or code == BF16
-    job.real_code = F32 if narrow else F64
+    cdef int loss_code = loss_code_of(logits)
+    job.real_code = loss_code
     if job.softcap != 0 or job.temperature != 1 or (given and dtype_code(target) == F64):
         job.real_code = F64
-    return F32 if narrow else F64
+    return loss_code
 
 
 cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
@@ -110,7 +109,7 @@ def cross_entropy(object input, object target, object weight, object size_averag
     describe(&job.grad_output, upstream, -1)
     describe(&job.loss_out, loss_array, -1)
     describe(&job.grad_out, grad_array, class_axis)
-    lay_out(&job, class_axis, given, logits, wanted, of_samples, loss_array, grad_array, upstream)
+    lay_out(&job, class_axis, logits, wanted, of_samples, loss_array, grad_array, upstream)
     loss = compute(&job, how, loss_code, wanted, loss_array, num_threads)
     if how == NONE:
         loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]

@@ -1,5 +1,13 @@
 # Where the classes and the samples of every operand lie.
 
+cdef int axis_of(cnp.ndarray logits, object axis, str expected) except -1:
+    cdef int ndim = cnp.PyArray_NDIM(logits)
+    number = integer(axis, "axis", expected)
+    if not -ndim <= number < ndim:
+        raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for input of shape {shape_text(logits)}")
+    return number % ndim
+
+
 cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1:
     cdef int ndim = cnp.PyArray_NDIM(logits)
     if ndim == 0:
@@ -8,10 +16,7 @@ cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1
         raise ValueError("input: got a 0-dimensional array, expected at least the class axis")
     if axis is None:
         return 0 if ndim == 1 else 1
-    number = integer(axis, "axis", "an integer or None")
-    if not -ndim <= number < ndim:
-        raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for input of shape {shape_text(logits)}")
-    return number % ndim
+    return axis_of(logits, axis, "an integer or None")
 
 
 cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray target) except -1:
@@ -53,8 +58,9 @@ cdef int describe(Operand *operand, cnp.ndarray array, int class_axis) except -1
     return 0
 
 
-cdef inline Py_ssize_t stride_of(cnp.ndarray array, int axis) noexcept:
-    return 0 if array is None else cnp.PyArray_STRIDE(array, axis)
+cdef inline Py_ssize_t stride_of(cnp.ndarray array, int sample_axis, int axis, int ndim) noexcept:
+    """Along one sample axis, which has another number in arrays of the input's ndim: these have a class axis, too."""
+    return 0 if array is None else cnp.PyArray_STRIDE(array, axis if cnp.PyArray_NDIM(array) == ndim else sample_axis)
 
 
 cdef void add_axis(Job *job, Py_ssize_t length) noexcept:
@@ -75,16 +81,16 @@ cdef void add_axis(Job *job, Py_ssize_t length) noexcept:
         operands[o].stride_bytes[n - 1] = operands[o].stride_bytes[n]
 
 
-cdef void lay_out(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.ndarray target,
+cdef void lay_out(Job *job, int class_axis, cnp.ndarray logits, cnp.ndarray target,
                   cnp.ndarray sample_weight, cnp.ndarray loss_out, cnp.ndarray grad_out,
                   cnp.ndarray grad_output) noexcept:
     """Lengths and strides of the sample axes, the outermost first."""
-    cdef int i, j = 0, n
+    cdef int i, j = 0, n, ndim = cnp.PyArray_NDIM(logits)
     cdef Py_ssize_t length
     job.n_samples, job.n_axes = 1, 0
     job.input.stride_bytes[0] = job.target.stride_bytes[0] = job.sample_weight.stride_bytes[0] = 0
     job.loss_out.stride_bytes[0] = job.grad_out.stride_bytes[0] = job.grad_output.stride_bytes[0] = 0
-    for i in range(cnp.PyArray_NDIM(logits)):
+    for i in range(ndim):
         if i == class_axis:
             continue
         n = job.n_axes
@@ -92,11 +98,11 @@ cdef void lay_out(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.
         job.n_samples *= length
         if length != 1:
             job.input.stride_bytes[n] = cnp.PyArray_STRIDE(logits, i)
-            job.target.stride_bytes[n] = cnp.PyArray_STRIDE(target, i if given else j)
-            job.sample_weight.stride_bytes[n] = stride_of(sample_weight, j)
-            job.loss_out.stride_bytes[n] = stride_of(loss_out, j)
-            job.grad_out.stride_bytes[n] = stride_of(grad_out, i)
-            job.grad_output.stride_bytes[n] = stride_of(grad_output, j)
+            job.target.stride_bytes[n] = stride_of(target, j, i, ndim)
+            job.sample_weight.stride_bytes[n] = stride_of(sample_weight, j, i, ndim)
+            job.loss_out.stride_bytes[n] = stride_of(loss_out, j, i, ndim)
+            job.grad_out.stride_bytes[n] = stride_of(grad_out, j, i, ndim)
+            job.grad_output.stride_bytes[n] = stride_of(grad_output, j, i, ndim)
             add_axis(job, length)
         j += 1
     if job.n_axes == 0:     # one sample

@@ -39,6 +39,12 @@ cdef double total(cnp.ndarray array) except? -1:
         return (<object>array).sum(dtype=FLOAT64)
 
 
+cdef int loss_code_of(cnp.ndarray logits) except -2:
+    """The dtype of a loss, and of the arithmetic of logits that are not transformed."""
+    cdef int code = dtype_code(logits)
+    return F32 if code == F32 or code == F16 or code == BF16 else F64
+
+
 cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray logits, int class_axis, int loss_code):
     """Where the losses of reduction 'none' go: `out`, or a new array."""
     if how != NONE:
@@ -53,27 +59,34 @@ cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray logits, int class_
     return out
 
 
-cdef cnp.ndarray grad_result(object grad_out, bint return_grad, cnp.ndarray logits):
-    """Where the gradient goes: `grad_out`, or a new array of the input's layout."""
+cdef cnp.ndarray full_result(object given, str name, cnp.ndarray logits):
+    """Where one number a logit goes, of the input's dtype: the array given, or a new one of the input's layout."""
     cdef int code = dtype_code(logits)
-    if not return_grad:
-        if grad_out is not None:
-            raise ValueError("grad_out: given without return_grad=True")
-        return None
-    if grad_out is None and code < I8 and cnp.PyArray_ISNOTSWAPPED(logits):
+    if given is None and code < I8 and cnp.PyArray_ISNOTSWAPPED(logits):
         return PyArray_NewLikeArray(logits, cnp.NPY_KEEPORDER, NULL, 0)
     dtype = FLOAT64 if code >= I8 else (<object>logits).dtype.newbyteorder("=")
-    if grad_out is None:
+    if given is None:
         return np.empty_like(logits, dtype=dtype, subok=False)
-    check_result(grad_out, "grad_out", (<object>logits).shape, dtype, "the input's")
-    return grad_out
+    check_result(given, name, (<object>logits).shape, dtype, "the input's")
+    return given
 
 
-cdef int check_written(object written, str name, tuple read, tuple names) except -1:
-    """What the caller gave to be written to shares no memory with what is read, but the gradient may be the input."""
+cdef cnp.ndarray grad_result(object grad_out, bint return_grad, cnp.ndarray logits):
+    """Where the gradient goes, if there is to be one."""
+    if return_grad:
+        return full_result(grad_out, "grad_out", logits)
+    if grad_out is not None:
+        raise ValueError("grad_out: given without return_grad=True")
+    return None
+
+
+cdef int check_written(object written, str name, tuple read, tuple names, bint over_input=False) except -1:
+    """What the caller gave to be written to shares no memory with what is read; a gradient may be the input, and so may
+    what else is as large where over_input says so."""
     if written is None:
         return 0
+    over_input = over_input or name == "grad_out"
     for array, read_name in zip(read, names):
         if array is not None:
-            check_overlap(written, name, array, read_name, name == "grad_out" and read_name == "input")
+            check_overlap(written, name, array, read_name, over_input and read_name == "input")
     return 0

@@ -5,5 +5,6 @@ type checker sees neither literally, either may come. The deprecated `size_avera
 """
 
 from xentc.functional._cross_entropy import cross_entropy
+from xentc.functional._softmax import log_softmax, logsumexp, softmax
 
-__all__ = ["cross_entropy"]
+__all__ = ["cross_entropy", "log_softmax", "logsumexp", "softmax"]
