@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import reference
 import tolerances
+
+import xentc
+
+FAMILY: dict[str, Callable[..., Any]] = {
+    "softmax": xentc.softmax,
+    "log_softmax": xentc.log_softmax,
+    "logsumexp": xentc.logsumexp,
+}
+FULL = ("softmax", "log_softmax")
+
+# Few classes, more than are transposed, and more than a column block; side by side, and alone.
+SHAPES = [(6, 5), (5,), (3, 5, 4), (40, 64), (3, 200), (2, 200, 3), (2, 20000), (2, 17000, 2), (1, 3), (3, 1)]
+
+
+def upstream_of(name: str, shape: tuple[int, ...], axis: int, seed: int = 7) -> np.ndarray:
+    samples = shape if name in FULL else np.delete(shape, axis) if shape else ()
+    return np.random.default_rng(seed).normal(size=tuple(map(int, samples)))
+
+
+def both(name: str, input: Any, axis: int = -1, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    upstream = options.pop("grad_output", None)
+    if upstream is None:
+        upstream = upstream_of(name, np.shape(input), axis)
+    return FAMILY[name](input, axis, return_grad=True, grad_output=upstream, **options)
 
 
 class Rows(NamedTuple):
