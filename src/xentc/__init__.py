@@ -8,6 +8,9 @@ from xentc.functional import (
     binary_cross_entropy_with_logits,
     cross_entropy,
     hinge_embedding_loss,
+    log_softmax,
+    logsumexp,
+    softmax,
 )
 from xentc.modules import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeEmbeddingLoss
 
@@ -22,6 +25,9 @@ __all__ = [
     "cross_entropy",
     "get_num_threads",
     "hinge_embedding_loss",
+    "log_softmax",
+    "logsumexp",
     "set_num_threads",
     "show_config",
+    "softmax",
 ]

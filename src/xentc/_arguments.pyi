@@ -2,7 +2,7 @@ from typing import Any, SupportsIndex
 
 from numpy.typing import NDArray
 
-from xentc._types import Grad, Loss, Readable, Real
+from xentc._types import Grad, Loss, Losses, Readable, Real, Values
 
 def cross_entropy(
     input: Readable,
@@ -64,3 +64,31 @@ def hinge_embedding_loss(
     grad_out: NDArray[Any] | None,
     num_threads: SupportsIndex | None,
 ) -> Loss | tuple[Loss, Grad]: ...
+def softmax(
+    input: Readable,
+    axis: SupportsIndex,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Values | tuple[Values, Grad]: ...
+def log_softmax(
+    input: Readable,
+    axis: SupportsIndex,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Values | tuple[Values, Grad]: ...
+def logsumexp(
+    input: Readable,
+    axis: SupportsIndex,
+    keepdims: bool,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Losses | tuple[Losses, Grad]: ...

@@ -16,7 +16,7 @@ import numpy as np
 
 from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, logits_array, real_array, real_scalar,
                             same_shape, shape_text, target_array)
-from xentc._engine cimport check_elements, check_targets, run_cross_entropy, run_elements
+from xentc._engine cimport check_elements, check_targets, run_cross_entropy, run_elements, run_softmax
 from xentc._kernels.api cimport *
 
 cnp.import_array()
@@ -36,3 +36,4 @@ include "_calls/layout.pxi"
 include "_calls/results.pxi"
 include "_calls/cross_entropy.pxi"
 include "_calls/elementwise.pxi"
+include "_calls/softmax.pxi"

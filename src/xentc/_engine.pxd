@@ -4,3 +4,4 @@ cdef int check_targets(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1
 cdef int check_elements(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_elements(Job *job, Totals *totals, object num_threads) except -1
+cdef int run_softmax(Job *job, object num_threads) except -1

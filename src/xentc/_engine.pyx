@@ -79,11 +79,12 @@ def last_team_size():
 
 # What a region works on. One of three tasks, chosen by `kind`.
 cdef enum TaskKind:
-    SAMPLES, PARTS, GRADS
+    SAMPLES, PARTS, WRITES
 
 ctypedef struct Task:
     TaskKind kind
     const Job *job
+    const ClassKernels *kernels
     block_fn block
     Py_ssize_t first                # item; Totals, parts and points begin with it
     Py_ssize_t n_column_blocks
@@ -109,9 +110,9 @@ cdef void run_item(Task *task, Py_ssize_t item, int thread) noexcept nogil:
         sample = item // task.n_column_blocks
         column_block = item % task.n_column_blocks
         if task.kind == PARTS:
-            table.row_part[job.real_code](job, sample, column_block, scratch, &task.parts[item])
+            task.kernels.part(job, sample, column_block, scratch, &task.parts[item])
         else:
-            table.row_grad[job.real_code](job, sample, column_block, scratch, &task.points[sample])
+            task.kernels.write(job, sample, column_block, scratch, &task.points[sample])
     restore_float_mode(mode)
 
 
@@ -220,11 +221,11 @@ cdef int run_samples(block_fn block, Job *job, size_t scratch_bytes, Py_ssize_t 
     return 0
 
 
-cdef int run_columns(Job *job, Totals *totals, int n_threads) except -1:
+cdef int run_columns(const ClassKernels *kernels, Job *job, bint writes, Totals *totals, int n_threads) except -1:
     """Few long rows: each cut into column blocks for all threads, and folded on this one."""
     cdef Py_ssize_t n_column_blocks = (job.n_classes + table.column_block - 1) // table.column_block
     cdef Py_ssize_t n_items = job.n_samples * n_column_blocks, sample, begin, stride
-    cdef size_t scratch_bytes = (table.row_scratch(job) + 63) // 64 * 64
+    cdef size_t scratch_bytes = (kernels.row_scratch(job) + 63) // 64 * 64
     cdef size_t n_bytes = n_threads * scratch_bytes + n_items * sizeof(RowPart) + job.n_samples * sizeof(RowPoint)
     cdef char *heap = <char *>malloc(n_bytes)
     cdef FloatMode mode
@@ -233,7 +234,8 @@ cdef int run_columns(Job *job, Totals *totals, int n_threads) except -1:
     cdef double lost[2]
     if heap == NULL:
         raise MemoryError
-    task.job, task.scratch, task.scratch_bytes, task.n_column_blocks = job, heap, scratch_bytes, n_column_blocks
+    task.job, task.kernels, task.n_column_blocks = job, kernels, n_column_blocks
+    task.scratch, task.scratch_bytes = heap, scratch_bytes
     task.parts = <RowPart *>(heap + n_threads * scratch_bytes)
     task.points = <RowPoint *>(task.parts + n_items)
     stride = max(SIGNAL_LOGITS // table.column_block, <Py_ssize_t>n_threads)
@@ -246,12 +248,11 @@ cdef int run_columns(Job *job, Totals *totals, int n_threads) except -1:
         mode = standard_float_mode()
         for sample in range(job.n_samples):
             clear(&of_sample, 1)    # a block of run_samples is one such row, too: the same fold, the same bits
-            table.row_fold[job.real_code](job, sample, task.parts + sample * n_column_blocks, heap, &of_sample,
-                                          &task.points[sample])
+            kernels.fold(job, sample, task.parts + sample * n_column_blocks, heap, &of_sample, &task.points[sample])
             fold(totals, lost, &of_sample, 1)
         restore_float_mode(mode)
-        if job.grad_out.data != NULL:
-            task.kind = GRADS
+        if writes:
+            task.kind = WRITES
             for begin from 0 <= begin < n_items by stride:
                 run_items(&task, begin, min(begin + stride, n_items), n_threads, False)
     finally:
@@ -297,19 +298,40 @@ cdef int check_targets(Job *job, Totals *totals, object num_threads) except -1:
     return run_samples(check, job, 0, 1, totals, num_threads)
 
 
-cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1:
+cdef int run_classes(const ClassKernels *kernels, Job *job, bint writes, Totals *totals, object num_threads) except -1:
+    """Every sample of classes. writes: something is written to each class, once its sample's sums are known."""
     cdef Py_ssize_t n_column_blocks
     cdef int n_threads
-    job.stream_grad = (job.grad_out.data != NULL and job.grad_out.data != job.input.data
-                       and job.n_samples * job.n_classes * item_bytes(job.grad_out.code) > STREAM_BYTES)
     if not plan(job):
-        return run_samples(table.lane[job.real_code], job, table.lane_scratch(job), job.n_classes, totals, num_threads)
+        return run_samples(kernels.lane, job, kernels.lane_scratch(job), job.n_classes, totals, num_threads)
     n_column_blocks = (job.n_classes + table.column_block - 1) // table.column_block
     if n_column_blocks > 1:
         n_threads = resolve(num_threads, job.n_samples * n_column_blocks)
         if job.n_classes > LONG_ROW or (n_threads > 1 and job.n_samples < 4 * n_threads):
-            return run_columns(job, totals, n_threads)
-    return run_samples(table.row[job.real_code], job, table.row_scratch(job), job.n_classes, totals, num_threads)
+            return run_columns(kernels, job, writes, totals, n_threads)
+    return run_samples(kernels.row, job, kernels.row_scratch(job), job.n_classes, totals, num_threads)
+
+
+cdef inline bint is_streamed(const Job *job, const Operand *operand) noexcept nogil:
+    """Whether what is written, as large as the input, is too large for any cache to keep."""
+    return (operand.data != NULL and operand.data != job.input.data
+            and job.n_samples * job.n_classes * item_bytes(operand.code) > STREAM_BYTES)
+
+
+cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1:
+    job.stream_grad = is_streamed(job, &job.grad_out)
+    return run_classes(&table.cross_entropy[job.real_code], job, job.grad_out.data != NULL, totals, num_threads)
+
+
+cdef int run_softmax(Job *job, object num_threads) except -1:
+    cdef Totals totals
+    cdef bint has_values = job.operation != LOGSUMEXP
+    if job.n_samples == 0 or job.n_classes == 0:
+        resolve(num_threads, 0)     # a wrong number is one, also where there is nothing to do
+        return 0
+    job.stream_grad = is_streamed(job, &job.grad_out) or (has_values and is_streamed(job, &job.loss_out))
+    return run_classes(&table.softmax[job.real_code], job, has_values or job.grad_out.data != NULL, &totals,
+                       num_threads)
 
 
 cdef int run_elements(Job *job, Totals *totals, object num_threads) except -1:

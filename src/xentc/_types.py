@@ -23,3 +23,4 @@ Loss: TypeAlias = Scalar | Losses
 
 # Of the input's dtype, which may be none of NumPy's own (bfloat16).
 Grad: TypeAlias = NDArray[Any]
+Values: TypeAlias = NDArray[Any]

@@ -15,10 +15,11 @@ cdef int set_options(Job *job, object label_smoothing, object softcap, object te
 
 cdef int set_dtypes(Job *job, cnp.ndarray logits, cnp.ndarray target, bint given) except -1:
     """What the arithmetic is done in, and (returned) what the loss is. Transformed logits are computed in float64."""
-    job.real_code = loss_code_of(logits)
+    cdef int loss_code = loss_code_of(logits)
+    job.real_code = loss_code
     if job.softcap != 0 or job.temperature != 1 or (given and dtype_code(target) == F64):
         job.real_code = F64
-    return loss_code_of(logits)
+    return loss_code
 
 
 cdef void set_spread(Job *job, bint weighted, bint given) noexcept:

@@ -1,5 +1,13 @@
 # Where the classes and the samples of every operand lie.
 
+cdef int axis_of(cnp.ndarray logits, object axis, str expected) except -1:
+    cdef int ndim = cnp.PyArray_NDIM(logits)
+    number = integer(axis, "axis", expected)
+    if not -ndim <= number < ndim:
+        raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for input of shape {shape_text(logits)}")
+    return number % ndim
+
+
 cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1:
     cdef int ndim = cnp.PyArray_NDIM(logits)
     if ndim == 0:
@@ -8,10 +16,7 @@ cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1
         raise ValueError("input: got a 0-dimensional array, expected at least the class axis")
     if axis is None:
         return 0 if ndim == 1 else 1
-    number = integer(axis, "axis", "an integer or None")
-    if not -ndim <= number < ndim:
-        raise ValueError(f"axis: got {number}, expected {-ndim} to {ndim - 1} for input of shape {shape_text(logits)}")
-    return number % ndim
+    return axis_of(logits, axis, "an integer or None")
 
 
 cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray target) except -1:
@@ -74,7 +79,7 @@ cdef Py_ssize_t stride_of(const Source *source, int axis, int ndim, int class_ax
     """Along an axis of the whole, which has ndim axes with the class axis."""
     if source.strides == NULL:
         return 0
-    if class_axis >= 0 and not source.has_classes:
+    if class_axis >= 0 and not source.has_classes and source.ndim < ndim:   # not: kept, with a length of 1
         ndim -= 1
         axis -= axis > class_axis
     axis -= ndim - source.ndim

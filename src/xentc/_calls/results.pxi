@@ -60,20 +60,25 @@ cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray logits, int class_
     return out
 
 
-cdef cnp.ndarray grad_result(object grad_out, bint return_grad, cnp.ndarray logits):
-    """Where the gradient goes: `grad_out`, or a new array of the input's layout."""
+cdef cnp.ndarray full_result(object given, str name, cnp.ndarray logits):
+    """Where one number a logit goes, of the input's dtype: the array given, or a new one of the input's layout."""
     cdef int code = dtype_code(logits)
-    if not return_grad:
-        if grad_out is not None:
-            raise ValueError("grad_out: given without return_grad=True")
-        return None
-    if grad_out is None and code < I8 and cnp.PyArray_ISNOTSWAPPED(logits):
+    if given is None and code < I8 and cnp.PyArray_ISNOTSWAPPED(logits):
         return PyArray_NewLikeArray(logits, cnp.NPY_KEEPORDER, NULL, 0)
     dtype = FLOAT64 if code >= I8 else (<object>logits).dtype.newbyteorder("=")
-    if grad_out is None:
+    if given is None:
         return np.empty_like(logits, dtype=dtype, subok=False)
-    check_result(grad_out, "grad_out", (<object>logits).shape, dtype, "the input's")
-    return grad_out
+    check_result(given, name, (<object>logits).shape, dtype, "the input's")
+    return given
+
+
+cdef cnp.ndarray grad_result(object grad_out, bint return_grad, cnp.ndarray logits):
+    """Where the gradient goes, if there is to be one."""
+    if return_grad:
+        return full_result(grad_out, "grad_out", logits)
+    if grad_out is not None:
+        raise ValueError("grad_out: given without return_grad=True")
+    return None
 
 
 cdef cnp.ndarray upstream_of(Job *job, object grad_output, bint return_grad, int how, cnp.ndarray logits,
@@ -107,11 +112,13 @@ cdef int check_outputs(object out, object grad_out, tuple read, tuple names) exc
     return 0
 
 
-cdef int check_written(object written, str name, tuple read, tuple names) except -1:
-    """What the caller gave to be written to shares no memory with what is read, but the gradient may be the input."""
+cdef int check_written(object written, str name, tuple read, tuple names, bint over_input=False) except -1:
+    """What the caller gave to be written to shares no memory with what is read; a gradient may be the input, and so may
+    what else is as large where over_input says so."""
     if written is None:
         return 0
+    over_input = over_input or name == "grad_out"
     for array, read_name in zip(read, names):
         if array is not None:
-            check_overlap(written, name, array, read_name, name == "grad_out" and read_name == "input")
+            check_overlap(written, name, array, read_name, over_input and read_name == "input")
     return 0

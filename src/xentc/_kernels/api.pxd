@@ -17,6 +17,11 @@ cdef enum:
 cdef enum:
     BINARY, BINARY_LOGITS, HINGE
 
+
+# What is computed of a sample's logits, where it is not a loss.
+cdef enum:
+    SOFTMAX, LOG_SOFTMAX, LOGSUMEXP
+
 # An array as a kernel reads or writes it. Sample axes are those of the target, in its order; the last is the inner one.
 ctypedef struct Operand:
     char *data                              # NULL: not given
@@ -38,13 +43,14 @@ ctypedef struct Job:
     Py_ssize_t n_classes
     int n_axes                              # sample axes, at least 1
     Py_ssize_t length[MAX_AXES]
+    int operation                           # of the softmax family
     int real_code                           # F32 or F64: what the arithmetic of a logit is done in
     Operand input
     Operand target                          # class indices, or (SPREAD_GIVEN) probabilities
     Operand sample_weight                   # one a sample; NULL: all 1
-    Operand loss_out                        # one loss a sample
+    Operand loss_out                        # one loss a sample; of softmax and log_softmax, one value a logit
     Operand grad_out
-    Operand grad_output                     # one upstream gradient a sample; NULL: all 1
+    Operand grad_output                     # one upstream gradient a loss or value; NULL: all 1
     Operand pos_weight                      # element-wise only, as the next three
     int map_loss
     double margin
@@ -81,7 +87,8 @@ ctypedef struct RowPart:
     double spread_mass                      # sum of v_c, where it is not known beforehand
 
 # What a row's gradient needs, once its sums are known: p(k) = exp(x_k - shift) 2^-exponent * inverse, and
-# gradient(k) = pull * p(k) - push * v_k, but at_hole at the class that was left out of the sum.
+# gradient(k) = pull * p(k) - push * v_k, but at_hole at the class that was left out of the sum. In the softmax family
+# pull is the sum of upstream gradients (of softmax, weighed by p); of logsumexp, the only one.
 ctypedef struct RowPoint:
     int64_t target                          # -1 with probabilities
     int64_t hole
@@ -91,6 +98,8 @@ ctypedef struct RowPoint:
     double pull
     double push
     double at_hole
+    double row_max              # the softmax family's: less the shift
+    double nll                  # of the class of row_max
 
 # A function of a block of samples; one row's block of columns; a row from its parts; one block of a row's gradient.
 ctypedef void (*block_fn)(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
@@ -103,19 +112,24 @@ ctypedef void (*grad_fn)(const Job *job, Py_ssize_t sample, Py_ssize_t column_bl
                          const RowPoint *point) noexcept nogil
 ctypedef size_t (*scratch_fn)(const Job *job) noexcept nogil
 
+# What computes one family of results from rows of classes.
+ctypedef struct ClassKernels:
+    block_fn row                            # class axis contiguous
+    part_fn part
+    fold_fn fold
+    grad_fn write
+    block_fn lane                           # class axis strided, or few classes
+    scratch_fn row_scratch
+    scratch_fn lane_scratch                 # depends on job.tile_samples
+
 # What an ISA module exports in its capsule. Indexed by real_code where there are two.
 ctypedef struct KernelTable:
     block_fn check_target                   # where targets are indices
     block_fn weigh_samples                  # where they are probabilities
-    block_fn row[2]
-    part_fn row_part[2]
-    fold_fn row_fold[2]
-    grad_fn row_grad[2]
-    block_fn lane[2]
+    ClassKernels cross_entropy[2]
+    ClassKernels softmax[2]
     block_fn map[2]                         # element-wise losses
     block_fn check_unit[2]                  # input and target of BINARY
-    scratch_fn row_scratch
-    scratch_fn lane_scratch                 # depends on job.tile_samples
     scratch_fn map_scratch                  # depends on job.tile_samples
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it
     Py_ssize_t column_block

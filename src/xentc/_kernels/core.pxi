@@ -110,6 +110,10 @@ include "row_grad.pxi"
 include "row_finish.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
+include "softmax.pxi"
+include "row_softmax.pxi"
+include "row_softmax_write.pxi"
+include "lane_softmax.pxi"
 include "map_loops.pxi"
 include "map.pxi"
 
@@ -180,16 +184,73 @@ cdef void unit_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     check_unit_block(job, begin, end, scratch, totals, <double>0)
 
 
+cdef size_t softmax_scratch(const Job *job) noexcept nogil:
+    return row_scratch(job) + (job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK * sizeof(RowPart)
+
+
+cdef void softmax_row_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil:
+    softmax_block(job, begin, end, scratch, <float>0)
+
+
+cdef void softmax_part_f32(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                           RowPart *part) noexcept nogil:
+    one_softmax_part(job, sample, block, scratch, part, <float>0)
+
+
+cdef void softmax_fold_f32(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals,
+                           RowPoint *point) noexcept nogil:
+    finish_softmax(job, sample, parts, scratch, point, <float>0)
+
+
+cdef void softmax_write_f32(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                            const RowPoint *point) noexcept nogil:
+    one_softmax_write(job, sample, block, scratch, point, <float>0)
+
+
+cdef void softmax_lane_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                           Totals *totals) noexcept nogil:
+    lane_softmax_block(job, begin, end, scratch, <float>0)
+
+
+cdef void softmax_row_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil:
+    softmax_block(job, begin, end, scratch, <double>0)
+
+
+cdef void softmax_part_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                           RowPart *part) noexcept nogil:
+    one_softmax_part(job, sample, block, scratch, part, <double>0)
+
+
+cdef void softmax_fold_f64(const Job *job, Py_ssize_t sample, const RowPart *parts, char *scratch, Totals *totals,
+                           RowPoint *point) noexcept nogil:
+    finish_softmax(job, sample, parts, scratch, point, <double>0)
+
+
+cdef void softmax_write_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char *scratch,
+                            const RowPoint *point) noexcept nogil:
+    one_softmax_write(job, sample, block, scratch, point, <double>0)
+
+
+cdef void softmax_lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                           Totals *totals) noexcept nogil:
+    lane_softmax_block(job, begin, end, scratch, <double>0)
+
+
 cdef KernelTable TABLE
 TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
-TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
-TABLE.row_part[F32], TABLE.row_part[F64] = row_part_f32, row_part_f64
-TABLE.row_fold[F32], TABLE.row_fold[F64] = row_fold_f32, row_fold_f64
-TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64
-TABLE.lane[F32], TABLE.lane[F64] = lane_f32, lane_f64
+TABLE.cross_entropy[F32] = ClassKernels(row_f32, row_part_f32, row_fold_f32, row_grad_f32, lane_f32,
+                                        row_scratch, lane_scratch)
+TABLE.cross_entropy[F64] = ClassKernels(row_f64, row_part_f64, row_fold_f64, row_grad_f64, lane_f64,
+                                        row_scratch, lane_scratch)
+TABLE.softmax[F32] = ClassKernels(softmax_row_f32, softmax_part_f32, softmax_fold_f32, softmax_write_f32,
+                                  softmax_lane_f32, softmax_scratch, lane_scratch)
+TABLE.softmax[F64] = ClassKernels(softmax_row_f64, softmax_part_f64, softmax_fold_f64, softmax_write_f64,
+                                  softmax_lane_f64, softmax_scratch, lane_scratch)
 TABLE.map[F32], TABLE.map[F64] = map_f32, map_f64
 TABLE.check_unit[F32], TABLE.check_unit[F64] = unit_f32, unit_f64
-TABLE.row_scratch, TABLE.lane_scratch, TABLE.map_scratch = row_scratch, lane_scratch, map_scratch
+TABLE.map_scratch = map_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 
 # The name keeps a capsule of another version of the table from being taken for this one.

@@ -230,19 +230,20 @@ cdef void apply_tile_slopes(const Job *job, const Tile *tile, real *grad, Py_ssi
             grad[j * tile.width + i] = times(grad[j * tile.width + i], <real>softcap_slope_f64(x, job.softcap))
 
 
-cdef void store_classes(const Job *job, const Tile *tile, const real *grad, Py_ssize_t k, Py_ssize_t n) noexcept nogil:
-    cdef char *to = sample_pointer(job, &job.grad_out, tile.first) + k * job.grad_out.class_stride_bytes
-    cdef Py_ssize_t stride = job.grad_out.stride_bytes[job.n_axes - 1], class_bytes = job.grad_out.class_stride_bytes
+cdef void store_classes(const Job *job, const Operand *operand, const Tile *tile, const real *grad, Py_ssize_t k,
+                        Py_ssize_t n) noexcept nogil:
+    cdef char *to = sample_pointer(job, operand, tile.first) + k * operand.class_stride_bytes
+    cdef Py_ssize_t stride = operand.stride_bytes[job.n_axes - 1], class_bytes = operand.class_stride_bytes
     cdef Py_ssize_t i, j
-    if is_real(&job.grad_out, class_bytes, to, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
+    if is_real(operand, class_bytes, to, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
         transpose(grad, tile.width, n, tile.n, <real *>to, stride // <Py_ssize_t>sizeof(real))
     elif llabs(class_bytes) < llabs(stride):
         for i in range(tile.n):
             for j in range(n):
-                write_number(to + i * stride + j * class_bytes, job.grad_out.code, grad[j * tile.width + i])
+                write_number(to + i * stride + j * class_bytes, operand.code, grad[j * tile.width + i])
     else:
         for j in range(n):
-            store_run(&job.grad_out, grad + j * tile.width, tile.n, to + j * class_bytes, stride, job.stream_grad,
+            store_run(operand, grad + j * tile.width, tile.n, to + j * class_bytes, stride, job.stream_grad,
                       tile.narrowed)
 
 
@@ -274,7 +275,7 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         if job.softcap != 0:
             apply_tile_slopes(job, tile, grad, k, n)
         if not direct:
-            store_classes(job, tile, grad, k, n)
+            store_classes(job, &job.grad_out, tile, grad, k, n)
 
 
 cdef void lane_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals,

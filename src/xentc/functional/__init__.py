@@ -8,10 +8,14 @@ from xentc.functional._binary import binary_cross_entropy
 from xentc.functional._binary_with_logits import binary_cross_entropy_with_logits
 from xentc.functional._cross_entropy import cross_entropy
 from xentc.functional._hinge import hinge_embedding_loss
+from xentc.functional._softmax import log_softmax, logsumexp, softmax
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "hinge_embedding_loss",
+    "log_softmax",
+    "logsumexp",
+    "softmax",
 ]

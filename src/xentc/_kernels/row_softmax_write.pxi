@@ -1,0 +1,124 @@
+# What is written to the classes of a row, once its sums are known: its logits once more, from cache.
+
+cdef inline void write_groups(const real *restrict x, const real *restrict numbers, Py_ssize_t n_groups, real low,
+                              real magic, real scale, real top, real nll, real pull, int kind,
+                              real *restrict to) noexcept nogil:
+    # kind is a literal.
+    cdef Py_ssize_t g, lane, k
+    for g in range(n_groups):
+        k = g * LANES
+        for lane in range(LANES):
+            to[k + lane] = softmax_entry(x[k + lane], exp_over_scaled(at_least(x[k + lane], low), magic, scale),
+                                         numbers[k + lane], top, nll, pull, kind)
+
+
+cdef void write_dense(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n_groups, int kind,
+                      real *to) noexcept nogil:
+    cdef real low = lowest_of(point.exponent, <real>0), magic = magic_of(point.exponent, <real>0)
+    cdef real scale = <real>point.inverse, top = <real>point.row_max, nll = <real>point.nll, pull = <real>point.pull
+    if kind == VALUE_SOFTMAX:
+        write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, VALUE_SOFTMAX, to)
+    elif kind == VALUE_LOG_SOFTMAX:
+        write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, VALUE_LOG_SOFTMAX, to)
+    elif kind == GRAD_SOFTMAX:
+        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_SOFTMAX, to)
+    elif kind == GRAD_LOG_SOFTMAX:
+        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_LOG_SOFTMAX, to)
+    else:
+        write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, GRAD_LOGSUMEXP, to)
+
+
+cdef void write_run(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n, int kind,
+                    real *to) noexcept nogil:
+    """n entries; the tail is padded to a group. x and to are never the same memory."""
+    cdef real group[LANES]
+    cdef real padded[LANES]
+    cdef real entries[LANES]
+    cdef Py_ssize_t whole = n - n % LANES
+    write_dense(point, x, numbers, whole // LANES, kind, to)
+    if whole == n:
+        return
+    memset(group, 0, sizeof(group))
+    memset(padded, 0, sizeof(padded))
+    memcpy(group, x + whole, (n - whole) * sizeof(real))
+    if numbers != NULL:
+        memcpy(padded, numbers + whole, (n - whole) * sizeof(real))
+    write_dense(point, group, padded, 1, kind, entries)
+    memcpy(to + whole, entries, (n - whole) * sizeof(real))
+
+
+cdef void write_entries(const Job *job, const Operand *operand, const RowPoint *point, const real *x,
+                        const real *numbers, char *to, Py_ssize_t k, Py_ssize_t n, int kind,
+                        real *buffer) noexcept nogil:
+    """Entries k to k + n of a row, at `to`."""
+    cdef Py_ssize_t stride = operand.class_stride_bytes, i
+    cdef real *spare = buffer + 2 * CHUNK
+    cdef real *entries = spare
+    cdef real elsewhere = <real>point.pull, at_infinity = <real>point.at_hole
+    if not job.stream_grad and is_real(operand, stride, to, <real>0):
+        entries = <real *>to
+    if point.inverse != point.inverse:
+        for i in range(n):
+            entries[i] = <real>NAN if is_value(kind) else at_infinity if x[i] == INFINITY else elsewhere
+    else:
+        if <const real *>entries == x:  # in place
+            memcpy(buffer, x, n * sizeof(real))
+            x = <const real *>buffer
+        write_run(point, x, numbers, n, kind, entries)
+        if not is_value(kind) and k <= point.hole < k + n:
+            entries[point.hole - k] = <real>point.at_hole
+    if entries == spare:
+        store_run(operand, entries, n, to, stride, job.stream_grad, <char *>(spare + CHUNK))
+
+
+cdef void write_softmax(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_ssize_t end, const RowPoint *point,
+                        char *scratch, real _) noexcept nogil:
+    cdef bint has_value = job.operation != LOGSUMEXP, has_grad = job.grad_out.data != NULL
+    cdef bint grad_last = job.grad_out.data == job.input.data
+    cdef char *value_to = sample_pointer(job, &job.loss_out, sample) if has_value else NULL
+    cdef char *grad_to = sample_pointer(job, &job.grad_out, sample) if has_grad else NULL
+    cdef Py_ssize_t k, n, turn
+    cdef real *buffer = <real *>scratch
+    cdef const real *x
+    cdef const real *numbers = NULL
+    cdef RowView row
+    row.logits = sample_pointer(job, &job.input, sample)
+    row.shift, row.buffer = point.shift, scratch
+    for k from begin <= k < end by CHUNK:
+        n = min(end - k, <Py_ssize_t>CHUNK)
+        x = load_logits(job, &row, k, n, _)
+        if sums_upstream(job):
+            numbers = load_upstream(job, sample, k, n, buffer + CHUNK)
+        for turn in range(2):
+            if has_grad and turn == grad_last:
+                write_entries(job, &job.grad_out, point, x, numbers, grad_to + k * job.grad_out.class_stride_bytes,
+                              k, n, grad_kind(job), buffer)
+            elif has_value and turn != grad_last:
+                write_entries(job, &job.loss_out, point, x, numbers, value_to + k * job.loss_out.class_stride_bytes,
+                              k, n, value_kind(job), buffer)
+
+
+cdef void softmax_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buffer, real _) noexcept nogil:
+    cdef RowPoint point
+    cdef Py_ssize_t sample
+    for sample in range(begin, end):
+        finish_softmax(job, sample, NULL, buffer, &point, _)
+        if job.operation != LOGSUMEXP or job.grad_out.data != NULL:
+            write_softmax(job, sample, 0, job.n_classes, &point, buffer, _)
+    if job.stream_grad:
+        stream_fence()
+
+
+cdef void one_softmax_part(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *buffer, RowPart *part,
+                           real _) noexcept nogil:
+    cdef RowView row
+    look_at(job, sample, -1, buffer, &row, _)
+    softmax_part(job, &row, sample, column_block, part, _)
+
+
+cdef void one_softmax_write(const Job *job, Py_ssize_t sample, Py_ssize_t column_block, char *buffer,
+                            const RowPoint *point, real _) noexcept nogil:
+    cdef Py_ssize_t begin = column_block * COLUMN_BLOCK
+    write_softmax(job, sample, begin, min(begin + COLUMN_BLOCK, job.n_classes), point, buffer, _)
+    if job.stream_grad:
+        stream_fence()
