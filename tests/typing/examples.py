@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 import numpy as np
 from numpy.typing import NDArray
 
-from xentc import CrossEntropyLoss, cross_entropy, get_num_threads, set_num_threads, show_config
+from xentc import (
+    CrossEntropyLoss,
+    cross_entropy,
+    get_num_threads,
+    log_softmax,
+    logsumexp,
+    set_num_threads,
+    show_config,
+    softmax,
+)
 
 Scalar: TypeAlias = np.floating[Any]
 Losses: TypeAlias = NDArray[np.floating[Any]]
@@ -105,6 +114,20 @@ def object_with_options(return_grad: bool) -> None:
     assert_type(criterion.reduction, str)
 
 
+def softmax_family(return_grad: bool) -> None:
+    Values: TypeAlias = NDArray[Any]
+    assert_type(softmax(logits), Values)
+    assert_type(softmax(logits, 0, out=np.empty_like(logits), num_threads=1), Values)
+    assert_type(softmax(logits, return_grad=True, grad_output=logits, grad_out=grad), tuple[Values, Grad])
+    assert_type(softmax(logits, return_grad=return_grad, grad_output=logits if return_grad else None),
+                Values | tuple[Values, Grad])  # fmt: skip
+    assert_type(log_softmax([[1.0, 2.0]], axis=np.int8(-1)), Values)
+    assert_type(log_softmax(Tensor(), return_grad=True, grad_output=[[1] * 3] * 2), tuple[Values, Grad])
+    assert_type(logsumexp(logits, 1, True), Losses)
+    assert_type(logsumexp(logits, return_grad=True, grad_output=losses, out=np.empty(2, np.float32)),
+                tuple[Losses, Grad])  # fmt: skip
+
+
 def settings() -> None:
     assert_type(get_num_threads(), int)
     set_num_threads(None)
@@ -118,6 +141,8 @@ if TYPE_CHECKING:
     cross_entropy(logits, target, reduction=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, axis=1.0)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, grad_out=grad)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    softmax(logits, return_grad=True)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    softmax(logits, None)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     criterion(logits, target, grad_output=1.0)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     criterion(logits, target, weight=weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion.reduction = "sum"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
@@ -133,6 +158,8 @@ if __name__ == "__main__":
         deprecated()
     what_is_read()
     what_can_be_done_with_it()
+    softmax_family(False)
+    softmax_family(True)
     object_with_options(False)
     object_with_options(True)
     settings()
