@@ -166,6 +166,18 @@ def test_any_input(isa: str, data: st.DataObject) -> None:
     softmax_reference.assert_matches(name, np.asarray(value), grad, input, axis, upstream)
 
 
+@pytest.mark.parametrize("levels", [(0, 5, -3), (5, -3, 0), (-200, 0, 2), (2, 0, -200), (0, 0, 70)], ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_long_rows(isa: str, dtype: np.dtype, axis: int, levels: tuple[int, ...], name: str) -> None:
+    """Column blocks of different references: their sums, and those of upstream gradients, are folded over one."""
+    rows = np.random.default_rng(4).normal(0, 1, (2, 16384 * 2 + 1000))
+    rows += np.repeat(levels, 16384)[: rows.shape[1]]
+    input = (rows if axis == 1 else np.ascontiguousarray(rows.T)).astype(dtype)
+    upstream = 1 + upstream_of(name, input.shape, axis)
+    value, grad = both(name, input, axis, grad_output=upstream)
+    softmax_reference.assert_matches(name, value, grad, input, axis, upstream)
+
+
 @pytest.mark.parametrize("dtype_name", ["float32", "float64", *strategies.HALVES])
 @pytest.mark.parametrize("layout", ["C", "Fortran", "transposed", "stepped", "reversed", "sliced"])
 @pytest.mark.parametrize("shape", [(6, 5), (5,), (3, 5, 4), (3, 200), (2, 200, 3), (2, 20000), (90, 33)], ids=str)

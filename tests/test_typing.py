@@ -25,11 +25,20 @@ def bare(signature: inspect.Signature) -> str:
     return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
+OUTPUTS = "*, out=None, return_grad=False, grad_output=None, grad_out=None, num_threads=None)"
+
+
 def test_signature() -> None:
     assert bare(inspect.signature(xentc.cross_entropy)) == SIGNATURE
+    assert bare(inspect.signature(xentc.softmax)) == f"(input, axis=-1, {OUTPUTS}"
+    assert bare(inspect.signature(xentc.log_softmax)) == f"(input, axis=-1, {OUTPUTS}"
+    assert bare(inspect.signature(xentc.logsumexp)) == f"(input, axis=-1, keepdims=False, {OUTPUTS}"
 
 
-@pytest.mark.parametrize("public", [functional.cross_entropy, xentc.CrossEntropyLoss.__call__])
+FAMILY = [functional.softmax, functional.log_softmax, functional.logsumexp]
+
+
+@pytest.mark.parametrize("public", [functional.cross_entropy, xentc.CrossEntropyLoss.__call__, *FAMILY])
 def test_overloads_name_every_parameter(public: object) -> None:
     names = set(inspect.signature(public).parameters)
     assert get_overloads(public)

@@ -17,8 +17,11 @@ from xentc import (
     cross_entropy,
     get_num_threads,
     hinge_embedding_loss,
+    log_softmax,
+    logsumexp,
     set_num_threads,
     show_config,
+    softmax,
 )
 
 Scalar: TypeAlias = np.floating[Any]
@@ -132,6 +135,20 @@ def elementwise(reduction: str, return_grad: bool) -> None:
     assert_type(HingeEmbeddingLoss(0.5)(logits, bits, return_grad=return_grad), Loss | tuple[Loss, Grad])
 
 
+def softmax_family(return_grad: bool) -> None:
+    Values: TypeAlias = NDArray[Any]
+    assert_type(softmax(logits), Values)
+    assert_type(softmax(logits, 0, out=np.empty_like(logits), num_threads=1), Values)
+    assert_type(softmax(logits, return_grad=True, grad_output=logits, grad_out=grad), tuple[Values, Grad])
+    assert_type(softmax(logits, return_grad=return_grad, grad_output=logits if return_grad else None),
+                Values | tuple[Values, Grad])  # fmt: skip
+    assert_type(log_softmax([[1.0, 2.0]], axis=np.int8(-1)), Values)
+    assert_type(log_softmax(Tensor(), return_grad=True, grad_output=[[1] * 3] * 2), tuple[Values, Grad])
+    assert_type(logsumexp(logits, 1, True), Losses)
+    assert_type(logsumexp(logits, return_grad=True, grad_output=losses, out=np.empty(2, np.float32)),
+                tuple[Losses, Grad])  # fmt: skip
+
+
 def settings() -> None:
     assert_type(get_num_threads(), int)
     set_num_threads(None)
@@ -145,6 +162,8 @@ if TYPE_CHECKING:
     cross_entropy(logits, target, reduction=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, axis=1.0)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, grad_out=grad)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    softmax(logits, return_grad=True)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    softmax(logits, None)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     criterion(logits, target, grad_output=1.0)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     criterion(logits, target, weight=weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion.reduction = "sum"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
@@ -160,6 +179,8 @@ if __name__ == "__main__":
         deprecated()
     what_is_read()
     what_can_be_done_with_it()
+    softmax_family(False)
+    softmax_family(True)
     object_with_options(False)
     object_with_options(True)
     elementwise("none", True)

@@ -11,7 +11,8 @@ cdef enum:
 cdef enum:
     OTHERS = SPREAD_SUM         # the upstream gradients, summed over all classes but that of TOP
     OWN_UPSTREAM = SPREAD_MASS
-    IS_EMPTY = WEIGHT           # whether the sample is -inf throughout
+    IS_EMPTY = WEIGHT           # of logsumexp: whether the sample is -inf throughout
+    OTHERS_LOST = WEIGHT        # of the others: what the sum of double terms was rounded by
 
 
 cdef inline void seek_largest(const real *x, Py_ssize_t stride, Py_ssize_t n, const Tile *tile) noexcept nogil:
@@ -100,8 +101,9 @@ cdef inline void weigh_classes(const real *x, Py_ssize_t stride, const real *num
     cdef real hole[LANE_WIDTH]
     cdef real shift[LANE_WIDTH]
     cdef double others[LANE_WIDTH]
+    cdef double lost[LANE_WIDTH]
     cdef double own[LANE_WIDTH]
-    cdef double given, term
+    cdef double given, term, before
     cdef real number
     for v from 0 <= v < width by LANE_WIDTH:
         memcpy(magic, columns + MAGIC * width + v, sizeof(magic))
@@ -109,6 +111,7 @@ cdef inline void weigh_classes(const real *x, Py_ssize_t stride, const real *num
         memcpy(hole, columns + HOLE * width + v, sizeof(hole))
         memcpy(shift, columns + SHIFT * width + v, sizeof(shift))
         memcpy(others, doubles + OTHERS * width + v, sizeof(others))
+        memcpy(lost, doubles + OTHERS_LOST * width + v, sizeof(lost))
         memcpy(own, doubles + OWN_UPSTREAM * width + v, sizeof(own))
         for k in range(n):
             number = <real>k
@@ -118,8 +121,13 @@ cdef inline void weigh_classes(const real *x, Py_ssize_t stride, const real *num
                     term = term * <double>exp_over(at_least(x[k * stride + v + lane] - shift[lane], low[lane]),
                                                    magic[lane])
                 own[lane] = given if hole[lane] == number else own[lane]
-                others[lane] += <double>0 if hole[lane] == number else term
+                term = <double>0 if hole[lane] == number else term
+                before = others[lane]
+                others[lane] = before + term
+                if real is double:
+                    lost[lane] += two_sum_lost(before, term)
         memcpy(doubles + OTHERS * width + v, others, sizeof(others))
+        memcpy(doubles + OTHERS_LOST * width + v, lost, sizeof(lost))
         memcpy(doubles + OWN_UPSTREAM * width + v, own, sizeof(own))
 
 
@@ -137,8 +145,10 @@ cdef void set_pulls(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef Py_ssize_t k, n, i, stride = 0
     cdef const real *x
     cdef const real *numbers
-    cdef double pull = 0, at_hole = 0, others
-    memset(double_column(tile, OTHERS), 0, 2 * tile.width * sizeof(double))
+    cdef double pull = 0, at_hole = 0, others, lost
+    memset(double_column(tile, OTHERS), 0, tile.width * sizeof(double))
+    memset(double_column(tile, OTHERS_LOST), 0, tile.width * sizeof(double))
+    memset(double_column(tile, OWN_UPSTREAM), 0, tile.width * sizeof(double))
     if sums_upstream(job):
         for k from 0 <= k < job.n_classes by tile.capacity:
             n = min(job.n_classes - k, tile.capacity)
@@ -156,7 +166,8 @@ cdef void set_pulls(const Job *job, Tile *tile, real _) noexcept nogil:
             pull = upstream(job, tile.first + i) if i < tile.n else 0.0
             at_hole = double_column(tile, OWN_SHARE)[i] * pull
         else:
-            others = double_column(tile, OTHERS)[i]
+            lost = double_column(tile, OTHERS_LOST)[i]
+            others = double_column(tile, OTHERS)[i] + (lost if lost == lost else 0.0)   # nan where a term is infinite
             if job.operation == SOFTMAX:
                 others = others * skewed_inverse(tile, i, _)
             set_pull(job.operation, double_column(tile, OWN_UPSTREAM)[i], others, double_column(tile, OWN_SHARE)[i],

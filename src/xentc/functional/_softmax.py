@@ -24,7 +24,7 @@ def softmax(
 @overload
 def softmax(
     input: Readable, axis: SupportsIndex = ..., *, out: NDArray[Any] | None = ..., return_grad: bool,
-    grad_output: Readable | None = ..., grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
+    grad_output: Readable | None, grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
 ) -> Values | tuple[Values, Grad]: ...
 # fmt: on
 def softmax(
@@ -114,7 +114,7 @@ def log_softmax(
 @overload
 def log_softmax(
     input: Readable, axis: SupportsIndex = ..., *, out: NDArray[Any] | None = ..., return_grad: bool,
-    grad_output: Readable | None = ..., grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
+    grad_output: Readable | None, grad_out: NDArray[Any] | None = ..., num_threads: SupportsIndex | None = ...,
 ) -> Values | tuple[Values, Grad]: ...
 # fmt: on
 def log_softmax(
@@ -206,7 +206,7 @@ def logsumexp(
 @overload
 def logsumexp(
     input: Readable, axis: SupportsIndex = ..., keepdims: bool = ..., *, out: NDArray[Any] | None = ...,
-    return_grad: bool, grad_output: Readable | None = ..., grad_out: NDArray[Any] | None = ...,
+    return_grad: bool, grad_output: Readable | None, grad_out: NDArray[Any] | None = ...,
     num_threads: SupportsIndex | None = ...,
 ) -> Losses | tuple[Losses, Grad]: ...
 # fmt: on
