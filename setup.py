@@ -31,8 +31,8 @@ FLAGS = ["-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-
 if MSVC:
     FLAGS = ["/O2"]
 LINK_FLAGS: list[str] = []
-# A kernel's loop is written once and inlined with a literal that says which loop it is; left to gcc's judgement, a change
-# elsewhere in the file can undo that and make the loop four times slower.
+# A kernel's loop is written once and inlined with a literal that says which loop it is; left to gcc's judgement, a
+# change elsewhere in the file can undo that and make the loop four times slower.
 ALWAYS_INLINE = [] if MSVC else [("CYTHON_INLINE", "inline __attribute__((always_inline))")]
 if os.environ.get("XENTC_WERROR"):
     # Cython's own utility code is not ours to mend: the warnings are those that our code can cause.
