@@ -1,0 +1,17 @@
+"""xentc, the gradient written over the logits. They are put back before each timing."""
+
+import numpy as np
+
+from .xentc_ import bind_grad, kept
+
+
+def forward(case):
+    return None
+
+
+def forward_grad(case):
+    own = case.logits.copy()
+    call = bind_grad(case, (own, *case.arguments[1:]), grad_out=own, **kept(case))
+    if call is not None:
+        call.prepare = lambda: np.copyto(own, case.logits)
+    return call
