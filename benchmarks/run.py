@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cases
+import compare
 import contenders
 import goals
 import report
@@ -150,7 +151,7 @@ def main() -> int:
     names, skipped = available(options.cases, xentc)
     missing = contenders.missing(options.contenders)
     run = {
-        "format": 2,
+        "format": compare.FORMAT,
         "machine": report.machine(options.threads, cases.cores()) | {"affinity": None},
         "load": report.busy(),
         "versions": {"python": platform.python_version()}
