@@ -11,11 +11,16 @@ import json
 import sys
 from pathlib import Path
 
+FORMAT = 2
 Key = tuple[str, str, str]
 
 
 def rows(run: dict) -> dict[Key, dict]:
-    return {(row["case"], row["answer"], row["contender"]): row for row in run["results"] if "error" not in row}
+    """By case, answer and contender; what threads gain is a row like the others."""
+    found = {(row["case"], row["answer"], row["contender"]): row for row in run["results"] if "error" not in row}
+    for row in run["scaling"]:
+        found["in cache", f"{row['answer']} on {row['threads']} threads", "as many processes"] = row
+    return found
 
 
 def changed(old: dict, new: dict, tolerance: float) -> str | None:
@@ -47,6 +52,9 @@ def main() -> int:
     parser.add_argument("--tolerance", type=float, default=0.05, help="the fall that is let pass (default: 0.05)")
     options = parser.parse_args()
     old, new = (json.loads(path.read_text()) for path in (options.old, options.new))
+    if any(run.get("format") != FORMAT for run in (old, new)):
+        print(f"both runs have to be of format {FORMAT}: make them with one version of run.py", file=sys.stderr)
+        return 2
     print("".join(f"{note}\n" for note in differences(old, new)), end="")
     before, after = rows(old), rows(new)
     common = [key for key in before if key in after]

@@ -6,14 +6,17 @@ import os
 import platform
 from collections.abc import Iterator
 
+import scaling
+
 LEGEND = """\
 Each cell is the median over interleaved pairs, with quartiles: time of that column's contender / time of xentc.
-Above 1 xentc is the faster. Under "roofline" it is the fraction of the memory's own speed (read for the loss alone,
-copy for loss and gradient) that xentc reaches, and "-" where the logits fit in cache; elsewhere "-" means that the
-contender cannot do it. "kept" and "fresh": the gradient goes into grad_out, or into an array made by the call.
-Ge/s, 1e9 logits a second, moves with the machine's other load: compare ratios."""
+Above 1 xentc is the faster. Under "roofline" it is the fraction of the memory's own speed (what must be read and
+written once) that xentc reaches, and "-" where the arrays fit in cache or their traffic is not the limit; elsewhere "-"
+means that the contender cannot do it, or was not asked. "fresh": large results go into arrays made by the call,
+elsewhere into buffers that the caller keeps. Ge/s, 1e9 logits a second, moves with the machine's other load: compare
+ratios."""
 
-
+SETTINGS = ("OMP_WAIT_POLICY", "XENTC_ISA", "XLA_FLAGS")
 BUSY = 0.5
 
 
@@ -56,16 +59,22 @@ def header(run: dict) -> Iterator[str]:
     )
     for name, reason in run["missing"].items():
         yield f"missing   {name} ({reason})"
-    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "XENTC_NUM_THREADS", "XENTC_ISA"):
-        if name in os.environ:
-            yield f"set       {name}={os.environ[name]}"
+    for name, reason in run["skipped"].items():
+        yield f"skipped   {name} ({reason})"
+    for name, value in run["environment"].items():
+        yield f"set       {name}={value}"
+
+
+def settings() -> dict[str, str]:
+    """What the caller's shell decides. Of threads it decides nothing: --threads does."""
+    return {name: os.environ[name] for name in SETTINGS if name in os.environ}
 
 
 def _cell(row: dict | None) -> str:
     if row is None:
         return "-"
     if "error" in row:
-        return "DIFFERS"
+        return "ERROR"
     digits = 0 if row["median"] >= 100 else 1 if row["median"] >= 10 else 2
     return "{median:.{d}f} [{lower:.{d}f} {upper:.{d}f}]".format(d=digits, **row)
 
@@ -86,3 +95,28 @@ def table(results: list[dict], contenders: list[str]) -> Iterator[str]:
     for line in lines:
         cells = [text.ljust(width) for text, width in zip(line, widths, strict=True)]
         yield "  ".join(cells).rstrip()
+
+
+def body(run: dict, contenders: list[str]) -> Iterator[str]:
+    shown = [name for name in contenders if any(row["contender"] == name for row in run["results"])]
+    yield from table(run["results"], shown)
+    yield ""
+    yield from LEGEND.splitlines()
+    if run["scaling"]:
+        yield ""
+        yield from scaling.table(run["scaling"])
+    found_late = [name for name in run["missing"] if "not installed" not in run["missing"][name]]
+    for name in found_late:
+        yield f"missing   {name} ({run['missing'][name]})"
+    if run["left_out"]:
+        yield f"left out, for want of time: {', '.join(run['left_out'])}"
+
+
+def agreed(run: dict, contenders: list[str]) -> Iterator[str]:
+    for name in contenders:
+        rows = [row for row in run["results"] if row["contender"] == name]
+        wrong = sum("error" in row for row in rows)
+        if name not in run["missing"]:
+            yield f"{name:18} {len(rows) - wrong:4} agree, {wrong} do not ({run['seconds'][name]:.0f} s)"
+        elif "not installed" not in run["missing"][name]:
+            yield f"{name:18} missing: {run['missing'][name]}"

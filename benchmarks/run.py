@@ -4,82 +4,61 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-# A development machine may force OpenBLAS to an old kernel, which slows NumPy; it is read when numpy is imported.
-os.environ.pop("OPENBLAS_CORETYPE", None)
-os.environ.pop("OPENBLAS_L2_SIZE", None)
-
 import cases
+import compare
 import contenders
+import goals
 import report
 import runner
+import scaling
+import worker
 
-QUICK = runner.Budget(pairs=15, fewest=5, seconds=0.8)
+QUICK = runner.Budget(pairs=15, fewest=3, seconds=0.4)
 FULL = runner.Budget(pairs=31, fewest=15, seconds=10.0)
-
-# What is printed as a row: its name, which form of xentc gives it, and by which function.
-ANSWERS = (
-    ("loss", "xentc", "forward"),
-    ("loss+grad kept", "xentc", "forward_grad"),
-    ("loss+grad fresh", "xentc_fresh", "forward_grad"),
-)
-OURS = ("xentc", "xentc_fresh")
-OTHERS = [name for name in contenders.MODULES if name not in OURS]
+SMOKE = runner.Budget(pairs=1, fewest=1, seconds=0.0, settle=0.0, sample=1e-6)
+QUICK_CONTENDERS = ["roofline", "xentc_loss", "torch", "onnxruntime", "torch_warm", "numpy"]
+QUICK_SECONDS = 240  # what has not begun by then is left out, and named
+LONGEST_SECONDS = 1800  # of one process: a contender that hangs is one error, not a lost run
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer pairs: the whole table in a few minutes")
-    parser.add_argument("--cases", nargs="+", choices=list(cases.CASES), default=list(cases.CASES), metavar="CASE")
-    parser.add_argument("--contenders", nargs="+", choices=OTHERS, default=OTHERS, metavar="CONTENDER")
+    parser.add_argument("--quick", action="store_true", help="fewer cases, contenders and pairs: under 5 minutes")
+    parser.add_argument("--smoke", action="store_true", help="everything once, on tiny arrays: does it all work?")
+    parser.add_argument("--sweep", action="store_true", help="the cases of plot.py instead of the named ones")
+    parser.add_argument("--cases", nargs="+", choices=list(cases.CASES), metavar="CASE", help="see cases.py")
+    parser.add_argument("--contenders", nargs="+", choices=contenders.OTHERS, metavar="CONTENDER")
     parser.add_argument("--pairs", type=int, help="exactly so many pairs for every cell")
     parser.add_argument("--threads", type=int, default=cases.cores(), help="default: every core")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, for compare.py")
+    parser.add_argument("--scaling", action="store_true", help="and what threads gain (scaling.py), --cases or not")
+    parser.add_argument("--goals", action="store_true", help="and the table of goals, in markdown (goals.py)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, for compare.py and plot.py")
     options = parser.parse_args(arguments)
     if options.threads < 1 or (options.pairs is not None and options.pairs < 1):
         parser.error("--threads and --pairs must be at least 1")
+    options.threads = min(options.threads, cases.cores())
+    options.scaling |= options.cases is None and not options.sweep
+    if options.cases is None:
+        sweep = [case.name for case in cases.SWEEP]
+        options.cases = sweep if options.sweep else cases.QUICK if options.quick else cases.FULL
+    if options.contenders is None:
+        options.contenders = QUICK_CONTENDERS if options.quick else contenders.OTHERS
     return options
 
 
 def budget(options: argparse.Namespace) -> runner.Budget:
     if options.pairs is not None:
         return runner.Budget(options.pairs, options.pairs, 0.0)
-    return QUICK if options.quick else FULL
-
-
-def time_case(case: cases.Case, found: dict, names: list[str], how_long: runner.Budget, say) -> list[dict]:
-    results = []
-    for answer, our_name, function in ANSWERS:
-        ours = getattr(found[our_name], function)(case)
-        for name in names:
-            theirs = getattr(found[name], function)(case)
-            if theirs is None:
-                continue
-            say(f"{case.name}: {answer} against {name}")
-            row = {"case": case.name, "title": case.title, "answer": answer, "contender": name, "elements": case.size}
-            results.append(row | _timed(ours, theirs, how_long))
-    return results
-
-
-def _timed(ours: runner.Call, theirs: runner.Call, how_long: runner.Budget) -> dict:
-    try:
-        pairs = runner.time_pairs(ours, theirs, how_long)
-    except runner.Disagreement as error:
-        return {"error": str(error)}
-    lower, median, upper = pairs.quartiles()
-    return {
-        "pairs": len(pairs.ours),
-        "lower": lower,
-        "median": median,
-        "upper": upper,
-        "xentc_seconds": float(sorted(pairs.ours)[len(pairs.ours) // 2]),
-        "contender_seconds": float(sorted(pairs.theirs)[len(pairs.theirs) // 2]),
-    }
+    return SMOKE if options.smoke else QUICK if options.quick else FULL
 
 
 def progress(text: str) -> None:
@@ -89,40 +68,115 @@ def progress(text: str) -> None:
 
 
 def peak_memory() -> str:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return "not known"
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:.1f} GiB"
+    peak = worker.peak_gib()
+    return "not known" if peak is None else f"{peak:.1f} GiB"
+
+
+def in_process(contender: str, names: list[str], options: argparse.Namespace) -> dict:
+    """The report of one worker; one that died is an error of each of its cases."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked = {"contender": contender, "cases": names, "threads": options.threads, "smoke": options.smoke}
+        asked |= {"budget": asdict(budget(options)), "file": str(Path(folder, "report.json"))}
+        command = [sys.executable, str(Path(__file__).with_name("worker.py")), json.dumps(asked)]
+        try:
+            done = subprocess.run(
+                command,
+                env=worker.environment(options.threads),
+                capture_output=True,
+                text=True,
+                timeout=LONGEST_SECONDS,
+            )
+            reason = f"exit code {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}"
+        except subprocess.TimeoutExpired:
+            reason = f"not done after {LONGEST_SECONDS} s"
+        try:
+            return json.loads(Path(asked["file"]).read_text())
+        except OSError:
+            return {"rows": [_died(name, contender, reason) for name in names]}
+
+
+def _died(name: str, contender: str, reason: str) -> dict:
+    case = cases.CASES[name]
+    about = {"case": name, "title": case.title, "dtype": case.dtype, "labels": case.labels}
+    about |= {"operation": case.operation, "elements": case.size, "samples": case.samples}
+    return about | {"answer": "all", "contender": contender, "error": reason}
+
+
+def available(names: list[str], xentc) -> tuple[list[str], dict[str, str]]:
+    """The cases that can be timed, and for each of the others the reason."""
+    skipped = {}
+    for name in names:
+        case = cases.CASES[name]
+        if not hasattr(xentc, case.operation):
+            skipped[name] = f"xentc has no {case.operation} yet"
+        elif case.dtype == "bf16" and contenders.importlib.util.find_spec("ml_dtypes") is None:
+            skipped[name] = "ml_dtypes not installed"
+    return [name for name in names if name not in skipped], skipped
+
+
+def batches(options: argparse.Namespace, names: list[str], found: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """A fresh process for each pair of a contender and a case; in a smoke run, where time is not measured, one each."""
+    for contender in found:
+        yield from [(contender, names)] if options.smoke else [(contender, [name]) for name in names]
+
+
+def time_all(run: dict, options: argparse.Namespace, names: list[str]) -> None:
+    found = [name for name in options.contenders if name not in run["missing"]]
+    work, started = list(batches(options, names, found)), time.perf_counter()
+    for i, (contender, batch) in enumerate(work):
+        if contender in run["missing"]:
+            continue
+        if options.quick and time.perf_counter() - started > QUICK_SECONDS:
+            run["left_out"] += [f"{name} against {contender}" for name in batch]
+            continue
+        progress(f"{i + 1} of {len(work)}: {', '.join(batch)[:60]} against {contender}")
+        got = in_process(contender, batch, options)
+        run["results"] += got["rows"]
+        run["machine"]["affinity"] = got.get("affinity", run["machine"]["affinity"])
+        run["peak_gib"] = max(run["peak_gib"], got.get("peak_gib") or 0)
+        run["seconds"][contender] = run["seconds"].get(contender, 0) + got.get("seconds", 0)
+        if "missing" in got:
+            run["missing"][contender] = got["missing"]
+    progress("")
 
 
 def main() -> int:
     options = parse()
     started = time.perf_counter()
-    found, missing = contenders.load([*OURS, *options.contenders])
-    if "xentc" in missing:
-        print(f"xentc is not there to be timed ({missing['xentc']}): pip install .", file=sys.stderr)
+    try:
+        import xentc
+    except ImportError as error:
+        print(f"xentc is not there to be timed ({error}): pip install .", file=sys.stderr)
         return 1
-    names = [name for name in options.contenders if name in found]
+    names, skipped = available(options.cases, xentc)
+    missing = contenders.missing(options.contenders)
     run = {
-        "format": 1,
-        "machine": report.machine(options.threads, cases.cores()),
+        "format": compare.FORMAT,
+        "machine": report.machine(options.threads, cases.cores()) | {"affinity": None},
         "load": report.busy(),
-        "versions": {"python": platform.python_version()} | contenders.versions(found),
-        "config": found["xentc"].xentc.show_config(mode="dicts"),
+        "versions": {"python": platform.python_version()}
+        | contenders.versions(["numpy", *(name for name in options.contenders if name not in missing)])
+        | {"xentc": xentc.__version__},
+        "config": xentc.show_config(mode="dicts"),
+        "environment": report.settings(),
         "missing": missing,
+        "skipped": skipped,
+        "left_out": [],
+        "peak_gib": 0.0,
+        "seconds": {},
+        "scaling": [],
         "results": [],
     }
     print("\n".join(report.header(run)), flush=True)
-    for case in cases.select(options.cases, options.threads):
-        progress(f"{case.name}: making the input")
-        run["results"] += time_case(case, found, names, budget(options), progress)
-    progress("")
-    print()
-    print("\n".join(report.table(run["results"], names)))
-    print(f"\n{report.LEGEND}\n")
-    print(f"took {time.perf_counter() - started:.0f} s, peak memory {peak_memory()}")
+    if options.scaling:
+        progress("what threads gain")
+        run["scaling"] = scaling.measure(cases.cores(), scaling.SMOKE if options.smoke else scaling.Budget())
+    time_all(run, options, names)
+    show = report.agreed if options.smoke else report.body  # the times of a smoke run mean nothing
+    print("\n" + "\n".join(show(run, options.contenders)))
+    if options.goals:
+        print("\n" + "\n".join(goals.table(run)))
+    print(f"\ntook {time.perf_counter() - started:.0f} s, peak memory of a process {run['peak_gib']:.1f} GiB")
     if options.json:
         options.json.write_text(json.dumps(run, indent=1) + "\n")
     wrong = [row for row in run["results"] if "error" in row]

@@ -1,22 +1,30 @@
-"""xentc, the gradient going into a buffer that the caller keeps."""
+"""xentc, what is as large as the logits going into buffers that the caller keeps."""
 
 from functools import partial
 
 import xentc
 
-DISTRIBUTION = "xentc"
 
-
-def options(case):
+def bind(case, arguments=None, **more):
     # At the default the argument is left out, as a caller would: a keyword more is a measurable part of a tiny call.
-    return {} if case.every_core else {"num_threads": case.threads}
+    threads = {} if case.every_core else {"num_threads": case.threads}
+    return partial(getattr(xentc, case.operation), *(arguments or case.arguments), **case.options, **threads, **more)
+
+
+def bind_grad(case, arguments=None, **more):
+    if not case.spec.gradient:
+        return None
+    upstream = {} if case.grad_output is None else {"grad_output": case.grad_output}
+    return bind(case, arguments, return_grad=True, **upstream, **more)
+
+
+def kept(case):
+    return {"out": case.result} if case.spec.result == "each" else {}
 
 
 def forward(case):
-    return partial(xentc.cross_entropy, case.logits, case.target, **options(case))
+    return bind(case, **kept(case))
 
 
 def forward_grad(case):
-    return partial(
-        xentc.cross_entropy, case.logits, case.target, return_grad=True, grad_out=case.buffer, **options(case)
-    )
+    return bind_grad(case, grad_out=case.buffer, **kept(case)) if case.spec.gradient else None
