@@ -41,7 +41,7 @@ def checked_options(
         axis=None if axis is None else _integer(axis, "axis", "an integer or None"),
         top_k=_checked_top_k(top_k),
         bins=_positive(bins, "bins", 2**16),
-        per_class=bool(per_class),
+        per_class=_flag(per_class, "per_class"),
     )
 
 
@@ -58,6 +58,12 @@ def _integer(value: object, name: str, expected: str) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except Exception:  # a foreign __index__ may raise anything
         raise TypeError(f"{name}: got {type(value).__name__}, expected {expected}") from None
+
+
+def _flag(value: object, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: got {type(value).__name__}, expected True or False")
+    return bool(value)
 
 
 def _positive(value: object, name: str, most: int) -> int:

@@ -103,6 +103,7 @@ def block_sums(
         n_classes = _n_classes(input, options.axis)
         classes = _checked_classes(chosen(to_array(target)), n_classes)
     if options.weight is not None:
+        cross_entropy(np.empty((0, n_classes or 0)), np.empty(0, np.int64), options.weight)  # refuses another length
         loss_weights = weights.times(_Weights(options.weight[classes]))
     if options.label_smoothing > 0:
         loss = weights(chosen(_smoothed(input, target, num_threads, options)))
