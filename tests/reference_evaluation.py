@@ -1,4 +1,4 @@
-"""The obvious NumPy version of an evaluation: all samples at once, in float64, by the definitions of xentc.Evaluation."""
+"""The obvious NumPy version of an evaluation: all samples at once, in float64, as xentc.Evaluation defines it."""
 
 from __future__ import annotations
 

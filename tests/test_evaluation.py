@@ -250,7 +250,7 @@ def test_refused_options(error, option, value):
 
 
 def test_refused_axis():
-    with pytest.raises(ValueError, match="^axis: got 2"):
+    with pytest.raises(ValueError, match=r"^axis: got 2"):
         Evaluator(axis=2).update(X, T)
 
 
@@ -268,19 +268,19 @@ def test_merge_refuses():
     evaluator = Evaluator(per_class=True)
     evaluator.update(X, T)
     before = evaluator.state_dict()
-    with pytest.raises(TypeError, match="^other: got dict"):
+    with pytest.raises(TypeError, match=r"^other: got dict"):
         evaluator.merge({})
     for options in ({"bins": 3}, {"top_k": (1,)}, {"weight": [1, 2, 3]}, {"label_smoothing": 0.1}, {"ignore_index": 1}):
         with pytest.raises(ValueError, match=f"^other: got {next(iter(options))}"):
             evaluator.merge(Evaluator(**{"per_class": True, **options}))
     larger = Evaluator(per_class=True)
     larger.update(np.zeros((1, 4)), [0])
-    with pytest.raises(ValueError, match="^other: got 4 classes, expected 3"):
+    with pytest.raises(ValueError, match=r"^other: got 4 classes, expected 3"):
         evaluator.merge(larger)
     assert evaluator.state_dict() == before
     weighted = Evaluator(weight=[1, np.nan, 2])
     weighted.merge(Evaluator(weight=np.array([1, np.nan, 2], np.float32)))
-    with pytest.raises(ValueError, match="^other: got weight"):
+    with pytest.raises(ValueError, match=r"^other: got weight"):
         weighted.merge(Evaluator(weight=[1, 2, np.nan]))
 
 
@@ -340,7 +340,7 @@ def test_refused_states():
         place[last] = value
         return state
 
-    with pytest.raises(TypeError, match="^state_dict: got list"):
+    with pytest.raises(TypeError, match=r"^state_dict: got list"):
         evaluator.load_state_dict([])
     for state in (
         {},
@@ -367,7 +367,7 @@ def test_refused_states():
         changed("sums", "class_loss", "3", value="0x1p+0"),
         changed("sums", "class_loss", "a", value="0x1p+0"),
     ):
-        with pytest.raises(ValueError, match="^state_dict: got "):
+        with pytest.raises(ValueError, match=r"^state_dict: got "):
             evaluator.load_state_dict(state)
         assert evaluator.state_dict() == before
     evaluator.load_state_dict(json.loads(json.dumps(before)))
