@@ -57,7 +57,10 @@ def test_sums_of_groups(rng):
     assert {group: int(count) for group, count in exact_counts(np.array([3, 0, 3])).items()} == {0: 1, 3: 2}
 
 
-@given(st.lists(st.tuples(finite, finite), max_size=20))
+moderate = st.floats(-1e100, 1e100, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-100)
+
+
+@given(st.lists(st.tuples(finite, finite) | st.tuples(moderate, moderate), max_size=20))
 def test_dot(pairs):
     first, second = np.array(pairs, float).reshape(-1, 2).T
     expected = sum((fractions.Fraction(a) * fractions.Fraction(b) for a, b in pairs), fractions.Fraction())
@@ -93,23 +96,11 @@ def test_text(one, other):
         assert str(ExactSum.parse(text)) == text
 
 
-NO_TEXTS = [
-    "1",
-    "0x1",
-    "p",
-    "0x1p",
-    "0xp1",
-    "1p0",
-    "0x2p+0",
-    "0x1p+999999999999",
-    "0x1p-99999",
-    "0x1p0",
-    "NaN",
-    "0x1.8p+0",
-]
+NO_NUMBERS = ["", "1", "0x1", "p", "0x1p", "0xp1", "1p0", "0x2p+0", "0x1p0", "NaN", "0x1.8p+0"]
+TOO_LARGE = ["0x1p+999999999999", "0x1p-99999", "0x" + "f" * 10_000 + "p+0"]
 
 
-@pytest.mark.parametrize("text", ["", *NO_TEXTS, "0x" + "f" * 10_000 + "p+0"])
+@pytest.mark.parametrize("text", NO_NUMBERS + TOO_LARGE)
 def test_text_of_nothing(text):
     with pytest.raises(ValueError):  # noqa: PT011 - int() words its own
         ExactSum.parse(text)
