@@ -166,11 +166,12 @@ def exact_dot(first: Floats, second: Floats) -> ExactSum:
             return exact_sum(first.astype(np.float64) * second)  # 24 bits times 24 bits
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return ExactSum(special=math.nan)
-    if _is_moderate(first) and _is_moderate(second):
-        product, error = _products(first.astype(np.float64), second.astype(np.float64))
+    wide, other = first.astype(np.float64), second.astype(np.float64)
+    if _is_moderate(wide) and _is_moderate(other):
+        product, error = _products(wide, other)
         return exact_sum(product) + exact_sum(error)
     # Products may be out of range. Those of mantissas are not; they are summed for each exponent.
-    (x, x_exponent), (y, y_exponent) = np.frexp(first.astype(np.float64)), np.frexp(second.astype(np.float64))
+    (x, x_exponent), (y, y_exponent) = np.frexp(wide), np.frexp(other)
     exponent = (x_exponent + y_exponent).astype(np.intp)
     least = int(exponent.min(initial=0))
     total = ZERO
@@ -180,7 +181,7 @@ def exact_dot(first: Floats, second: Floats) -> ExactSum:
     return total
 
 
-def _is_moderate(values: Floats) -> bool:
+def _is_moderate(values: NDArray[np.float64]) -> bool:
     """Products, and their last bits, are far from the ends of what float64 holds."""
     size = np.abs(values)
     return bool(size.max(initial=0) < 2.0**450 and size.min(initial=1, where=size > 0) > 2.0**-450)
