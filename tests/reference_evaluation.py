@@ -36,7 +36,7 @@ def evaluate(
         nan_rows = np.isnan(x).any(axis=1)
         beaten = (x > at_target) | ((x == at_target) & (np.arange(n_classes) < t[:, None]))
         rank = np.where(nan_rows, np.nan, beaten.sum(axis=1))
-        loss = (1 - label_smoothing) * term(w[t], -log_softmax[range(n), t])
+        loss = term((1 - label_smoothing) * w[t], -log_softmax[range(n), t])
         loss += term(label_smoothing / max(n_classes, 1) * w, -log_softmax).sum(axis=1)
         loss, loss_weight = term(s, loss), both(s, w[t])
         mean = loss.sum() / loss_weight.sum()

@@ -17,6 +17,7 @@ from strategies import laid_out
 
 import xentc
 from xentc import Evaluator, evaluation
+from xentc.evaluation import _sums
 
 X = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [0.0, 0.0, -1.0]], np.float32)
 T = np.array([2, 2, 1])
@@ -110,6 +111,7 @@ def test_bins_hold_their_upper_edge():
         found = evaluate(np.zeros((1, n_classes), np.float32), [0], bins=bins)
         samples = [row.samples for row in found.bins]
         assert samples.index(1) == bins // n_classes - 1
+    assert [row.samples for row in evaluate(np.array([[1e-9, 0.0]]), [0], bins=2).bins] == [0, 1]
     assert [(row.lower, row.upper) for row in evaluate(X, T, bins=4).bins] == [
         (0, 0.25),
         (0.25, 0.5),
@@ -172,6 +174,49 @@ def test_nothing_counts():
         assert all(map(math.isnan, figures))
     assert Evaluator().compute() == evaluate(np.zeros((0, 3)), np.zeros(0, int))
     assert math.isnan(evaluate(X[:1], T[:1]).loss_stderr)
+
+
+def test_weights_of_either_sign(rng):
+    """Bins may weigh less than nothing; and one 0 is enough to remove what else is there."""
+    x, t = rng.normal(size=(200, 4)), rng.integers(0, 4, 200)
+    s = np.where(x.max(axis=1) - x.min(axis=1) > 2, -0.1, 1.0) * rng.random(200)
+    expected = reference_evaluation.evaluate(x, t, sample_weight=s, bins=4)
+    assert_close(evaluate(x, t, s, bins=4), expected, 1e-9)
+    s = np.where(t == 1, np.nan, 1.0)
+    w = np.array([1.0, 0.0, 2.0, 3.0])
+    loss = evaluate(x[t != 1], t[t != 1], weight=w).loss
+    assert evaluate(x, t, s, weight=w).loss == loss
+
+
+def test_weights_that_not_all_blocks_have(rng):
+    x, t, s = rng.normal(size=(200, 4)), rng.integers(0, 4, 200), rng.random(200)
+    s[100:] = 1
+    for first, last in [((0, 100), (100, 200)), ((100, 200), (0, 100))]:
+        evaluator = Evaluator()
+        for start, stop in (first, last):
+            weight = s[:100] if start == 0 else None
+            evaluator.update(x[start:stop], t[start:stop], sample_weight=weight)
+        assert evaluator.compute() == evaluate(x, t, s)
+
+
+def test_target_that_changes_meanwhile(monkeypatch):
+    """Under a memmap, say: the kernel looks again, and so does what comes after it."""
+    target = T.copy()
+
+    def score_then_change(*args):
+        result = score(*args)
+        target[0] = 3
+        return result
+
+    score = _sums.score
+    monkeypatch.setattr(_sums, "score", score_then_change)
+    for options in ({"per_class": True}, {"weight": [1, 2, 3]}):
+        target[:] = T
+        evaluator = Evaluator(**options)
+        before = evaluator.state_dict()
+        with pytest.raises(IndexError, match=r"^target: changed while it was read"):
+            evaluator.update(X, target)
+        assert evaluator.state_dict() == before
 
 
 def test_one_sample_of_one_dimension():

@@ -41,6 +41,13 @@ def test_sum(rng):
     assert fraction(exact_sum(single)) == exactly(single)
 
 
+def test_sum_of_alike(rng):
+    """All in the topmost part, where it has the least room."""
+    values = rng.uniform(0.5, 1, 100_000)
+    assert fraction(exact_sum(values)) == exactly(values)
+    assert fraction(exact_sums(values, np.zeros(values.size, int))[0]) == exactly(values)
+
+
 def test_sum_of_largest_pieces():
     """As many equal terms as there can be in a piece, each as large as a part can be."""
     for value in (1.0, 1 - 2.0**-53, 2.0**-1074, 1.5 * 2.0**-1060):
@@ -67,6 +74,14 @@ def test_dot(pairs):
     assert fraction(exact_dot(first, second)) == expected
     single = np.float32(np.clip(first, -1e38, 1e38))
     assert fraction(exact_dot(single, single)) == sum((fractions.Fraction(x) ** 2 for x in single.tolist()), 0)
+
+
+@pytest.mark.parametrize("exponent", [0, 440, 460, 520, 900, -440, -460, -500, -540, -1000])
+def test_dot_of_any_size(rng, exponent):
+    first, second = np.ldexp(rng.normal(size=(2, 100)), exponent)
+    second[0] = 0
+    expected = sum(fractions.Fraction(a) * fractions.Fraction(b) for a, b in zip(first, second, strict=True))
+    assert fraction(exact_dot(first, second)) == expected
 
 
 @pytest.mark.filterwarnings("error")
