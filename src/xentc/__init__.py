@@ -3,6 +3,7 @@
 from xentc._config import show_config
 from xentc._threads import get_num_threads, set_num_threads
 from xentc._version import __version__
+from xentc.evaluation import Evaluation, Evaluator
 from xentc.functional import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -18,6 +19,8 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "Evaluation",
+    "Evaluator",
     "HingeEmbeddingLoss",
     "__version__",
     "binary_cross_entropy",

@@ -12,57 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xentc._exact import ExactSum, exact_sum, quotient
 from xentc.functional import cross_entropy
-
-# At most 2**26 halves of 27 bits can be added in a float64 without rounding; far fewer stay in the cache.
-_PIECE = 1 << 16
-
-# In units of 2**-1126 every finite float64 is a whole number: frexp's exponents begin at -1073, mantissas have 53 bits.
-_SMALLEST_EXPONENT = -1073
-_UNIT_BITS = 53 - _SMALLEST_EXPONENT
-
-
-@dataclass
-class ExactSum:
-    """A sum of floats that is rounded once, when it is read. Python's integers hold it; NumPy does the bulk of it."""
-
-    units: int = 0
-    special: float = 0.0  # the sum of infinities and nans: never 0 once there is one
-
-    def add(self, values: np.ndarray) -> None:
-        """Add the elements of a one-dimensional array."""
-        for start in range(0, values.size, _PIECE):
-            piece = values[start : start + _PIECE].astype(np.float64)
-            finite = np.isfinite(piece)
-            if not finite.all():
-                with np.errstate(invalid="ignore"):  # inf - inf
-                    self.special += float(piece[~finite].sum())
-                piece = piece[finite]
-            self._add_finite(piece)
-
-    def add_count(self, count: int) -> None:
-        """Add 1 `count` times."""
-        self.units += count << _UNIT_BITS
-
-    def _add_finite(self, piece: np.ndarray) -> None:
-        # The mantissas of one exponent are whole numbers of one unit: add them as halves, in which no bit is lost.
-        mantissa, exponent = np.frexp(piece)
-        mantissa *= 2.0**27
-        upper = np.trunc(mantissa)
-        lower = (mantissa - upper) * 2.0**26
-        shift = exponent - _SMALLEST_EXPONENT
-        upper_sums = np.bincount(shift, weights=upper)
-        lower_sums = np.bincount(shift, weights=lower)
-        for i in np.flatnonzero(np.bincount(shift)).tolist():
-            self.units += ((int(upper_sums[i]) << 26) + int(lower_sums[i])) << i
-
-    def value(self) -> float:
-        if self.special != 0.0:
-            return self.special
-        try:
-            return self.units / (1 << _UNIT_BITS)  # Python rounds a quotient of integers of any size once, correctly
-        except OverflowError:
-            return math.inf if self.units > 0 else -math.inf
 
 
 @dataclass
@@ -96,22 +47,22 @@ class Tally:
         self.samples += target.size
         self.ignored += target.size - n_counted
         self.correct += _count_correct(logits, target, counted)
-        self.loss.add(loss[counted])
+        self.loss += exact_sum(loss[counted])
         if weight is None:
-            self.weight.add_count(n_counted)
+            self.weight += ExactSum(n_counted)
         else:
-            self.weight.add(weight[target[counted]])
+            self.weight += exact_sum(weight[target[counted]])
 
     def results(self) -> dict[str, int | float]:
         """samples, ignored, loss (the weighted mean), perplexity, accuracy; nan where no sample counts."""
         valid = self.samples - self.ignored
-        with np.errstate(all="ignore"):  # 0 / 0 is the nan, and exp(1000) the infinity, that is meant
-            loss = np.float64(self.loss.value()) / np.float64(self.weight.value())
+        loss = quotient(self.loss, self.weight)
+        with np.errstate(over="ignore"):
             perplexity = np.exp(loss)
         return {
             "samples": self.samples,
             "ignored": self.ignored,
-            "loss": float(loss),
+            "loss": loss,
             "perplexity": float(perplexity),
             "accuracy": self.correct / valid if valid else math.nan,
         }

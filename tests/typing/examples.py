@@ -11,6 +11,8 @@ from xentc import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    Evaluation,
+    Evaluator,
     HingeEmbeddingLoss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -149,6 +151,21 @@ def softmax_family(return_grad: bool) -> None:
                 tuple[Losses, Grad])  # fmt: skip
 
 
+def evaluation() -> None:
+    evaluator = Evaluator(weight=weight, ignore_index=np.int64(7), top_k=[1, np.int8(3)], bins=10, per_class=True)
+    evaluator.update(logits, target, sample_weight=[1, 2], num_threads=1)
+    evaluator.update([[1.0, 2.0, 3.0]], [0])
+    other = Evaluator(weight=weight, ignore_index=7, top_k=(1, 3), bins=10, per_class=True)
+    other.load_state_dict(evaluator.state_dict())
+    other.merge(evaluator)
+    assert_type(other.compute(), Evaluation)
+    assert_type(other.compute().loss, float)
+    assert_type(other.compute().top_k[3], float)
+    assert_type(other.compute().class_loss, tuple[float, ...] | None)
+    assert_type(other.compute().bins[0].samples, int)
+    other.reset()
+
+
 def settings() -> None:
     assert_type(get_num_threads(), int)
     set_num_threads(None)
@@ -167,6 +184,8 @@ if TYPE_CHECKING:
     criterion(logits, target, grad_output=1.0)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     criterion(logits, target, weight=weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion.reduction = "sum"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+    Evaluator(weight)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Evaluator().compute().loss = 1.0  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     key: Hashable = criterion  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
 
 
@@ -184,4 +203,5 @@ if __name__ == "__main__":
     object_with_options(False)
     object_with_options(True)
     elementwise("none", True)
+    evaluation()
     settings()

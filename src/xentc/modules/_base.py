@@ -20,11 +20,16 @@ def own_copy(weight: Readable | None, check: Callable[[Readable], None]) -> NDAr
     if weight is None:
         return None
     check(weight)
-    if not hasattr(weight, "__array__") and hasattr(weight, "__dlpack__"):
-        weight = np.from_dlpack(weight)  # type: ignore[arg-type]
-    copy: NDArray[Any] = np.array(np.asarray(weight))  # in two steps: torch's __array__ does not know `copy`
+    copy: NDArray[Any] = np.array(to_array(weight))  # in two steps: torch's __array__ does not know `copy`
     copy.flags.writeable = False
     return copy
+
+
+def to_array(value: Readable) -> NDArray[Any]:
+    """What a call has accepted, as an array of NumPy's."""
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        value = np.from_dlpack(value)  # type: ignore[arg-type]
+    return np.asarray(value)
 
 
 def _same(a: object, b: object) -> bool:
