@@ -14,9 +14,9 @@ import warnings
 
 import numpy as np
 
-from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, logits_array, real_array, real_scalar,
-                            same_shape, shape_text, target_array)
-from xentc._engine cimport check_targets, run_cross_entropy
+from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, index_array, logits_array, real_array,
+                            real_scalar, same_shape, shape_text, target_array)
+from xentc._engine cimport check_targets, run_cross_entropy, run_score
 from xentc._kernels.api cimport *
 
 cnp.import_array()
@@ -35,3 +35,4 @@ include "_calls/options.pxi"
 include "_calls/layout.pxi"
 include "_calls/results.pxi"
 include "_calls/cross_entropy.pxi"
+include "_calls/score.pxi"

@@ -309,3 +309,11 @@ cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except 
         if job.n_classes > LONG_ROW or (n_threads > 1 and job.n_samples < 4 * n_threads):
             return run_columns(job, totals, n_threads)
     return run_samples(table.row[job.real_code], job, table.row_scratch(job), job.n_classes, totals, num_threads)
+
+
+cdef int run_score(Job *job, Totals *totals, object num_threads) except -1:
+    if plan(job):
+        return run_samples(table.row_score[job.real_code], job, table.row_scratch(job), job.n_classes, totals,
+                           num_threads)
+    return run_samples(table.lane_score[job.real_code], job, table.lane_scratch(job), job.n_classes, totals,
+                       num_threads)

@@ -21,6 +21,24 @@ ctypedef struct Operand:
     Py_ssize_t class_stride_bytes           # only where the operand has a class axis
     Py_ssize_t stride_bytes[MAX_AXES]       # one a sample axis
 
+# Where the results of score go: one number a sample, in the order of the samples.
+ctypedef struct ScoreOut:
+    char *nll
+    char *lse
+    char *entropy
+    char *confidence                        # the largest probability
+    int code                                # of these four
+    int64_t *rank
+    int64_t *prediction
+
+# Where log-probabilities go: n_picks a sample, that many blocks of `inner` samples one after another.
+ctypedef struct PickOut:
+    char *logprobs
+    int code
+    int64_t *indices                        # of the classes; NULL where they were given
+    Py_ssize_t n_picks
+    Py_ssize_t inner                        # samples along the axes behind the class axis
+
 # One problem. Kernels trust every field.
 #
 # A sample's loss, with target t, weights w, smoothing e, z-loss scale z and sample weight s, is
@@ -53,6 +71,8 @@ ctypedef struct Job:
     bint stream_grad                        # the gradient is too large for any cache to keep
     Py_ssize_t tile_samples                 # of the lane kernel, a multiple of its lanes
     Py_ssize_t block_samples                # samples a call of a block function works through
+    const ScoreOut *score_out               # score's alone
+    const PickOut *pick_out                 # top_logprobs' and gather_logprobs' alone
 
 # What a run leaves behind. Folded in block order, in float64.
 ctypedef struct Totals:
@@ -102,6 +122,8 @@ ctypedef struct KernelTable:
     fold_fn row_fold[2]
     grad_fn row_grad[2]
     block_fn lane[2]
+    block_fn row_score[2]
+    block_fn lane_score[2]
     scratch_fn row_scratch
     scratch_fn lane_scratch                 # depends on job.tile_samples
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it

@@ -56,6 +56,14 @@ cdef extern from "point.h" nogil:
         double inverse
     SoftmaxPoint softmax_point(double sum_exp, double exponent, double x)
 
+cdef extern from "score.h" nogil:
+    ctypedef struct ScorePoint:
+        double nll
+        double lse
+        double entropy
+        double confidence
+    ScorePoint score_point(SoftmaxPoint softmax, double own, double row_max, double mean_fall, double shift)
+
 cdef extern from "stream.h" nogil:
     void stream_copy(char *to, const char *from_, size_t n_bytes)
     void stream_fence()
@@ -75,6 +83,8 @@ include "row.pxi"
 include "row_grad.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
+include "score.pxi"
+include "lane_score.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -127,6 +137,24 @@ cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     lane_block(job, begin, end, scratch, totals, <double>0)
 
 
+cdef void row_score_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_score_block(job, begin, end, scratch, <float>0)
+
+
+cdef void row_score_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_score_block(job, begin, end, scratch, <double>0)
+
+
+cdef void lane_score_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    lane_score_block(job, begin, end, scratch, <float>0)
+
+
+cdef void lane_score_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    lane_score_block(job, begin, end, scratch, <double>0)
+
+
 cdef KernelTable TABLE
 TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
 TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
@@ -134,6 +162,8 @@ TABLE.row_part[F32], TABLE.row_part[F64] = row_part_f32, row_part_f64
 TABLE.row_fold[F32], TABLE.row_fold[F64] = row_fold_f32, row_fold_f64
 TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64
 TABLE.lane[F32], TABLE.lane[F64] = lane_f32, lane_f64
+TABLE.row_score[F32], TABLE.row_score[F64] = row_score_f32, row_score_f64
+TABLE.lane_score[F32], TABLE.lane_score[F64] = lane_score_f32, lane_score_f64
 TABLE.row_scratch, TABLE.lane_scratch = row_scratch, lane_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 

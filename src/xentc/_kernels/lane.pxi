@@ -200,7 +200,8 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
     cdef int64_t number
     for i in range(tile.n):
         number = tile.indices[i] - first_class
-        hole[i] = <real>number if not tile.seeking and 0 <= number < EXACT_CLASSES else <real>-1
+        number = min(number, <int64_t>EXACT_CLASSES)    # behind all classes that are numbered now
+        hole[i] = <real>number if not tile.seeking and number >= 0 else <real>-1
     for i in range(tile.n, tile.width):
         hole[i] = -1
 

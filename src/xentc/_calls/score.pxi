@@ -1,0 +1,66 @@
+# xentc.score, xentc.top_logprobs, xentc.gather_logprobs: plain logits in, one number or a few a sample out.
+
+cdef int set_plain(Job *job, cnp.ndarray logits, int class_axis) except -1:
+    """A Job of logits as they are. Returns the code of the dtype of floating-point results."""
+    cdef int loss_code
+    job.n_classes = cnp.PyArray_DIM(logits, class_axis)
+    job.ignore_index = -100
+    set_options(job, 0.0, None, 1.0, 0.0)
+    loss_code = set_dtypes(job, logits, logits, False)
+    job.spread = SPREAD_NONE
+    job.weight, job.real_weight, job.weight_total = NULL, NULL, job.n_classes
+    job.stream_grad = False
+    describe(&job.input, logits, class_axis)
+    describe(&job.target, None, -1)
+    describe(&job.sample_weight, None, -1)
+    describe(&job.loss_out, None, -1)
+    describe(&job.grad_out, None, -1)
+    describe(&job.grad_output, None, -1)
+    return loss_code
+
+
+cdef object dtype_of(int loss_code):
+    return FLOAT32 if loss_code == F32 else FLOAT64
+
+
+cdef int check_index_shape(cnp.ndarray logits, int class_axis, cnp.ndarray target) except -1:
+    expected = sample_shape(logits, class_axis)
+    if (<object>target).shape != expected:
+        raise ValueError(
+            f"target: got shape {shape_text(target)} for an input of shape {shape_text(logits)}, expected {expected}, "
+            "one class index a sample"
+        )
+    return 0
+
+
+def score(object input, object target, object axis, object ignore_index, object num_threads):
+    """xentc.score by position, with a sixth array: the largest probability of each sample."""
+    cdef cnp.ndarray logits = logits_array(input), wanted = index_array(target, "target")
+    cdef cnp.ndarray nll, lse, rank, prediction, entropy, confidence
+    cdef int class_axis = class_axis_of(logits, axis, target), code
+    cdef Job job
+    cdef Totals totals
+    cdef ScoreOut out
+    check_index_shape(logits, class_axis, wanted)
+    code = set_plain(&job, logits, class_axis)
+    job.ignore_index = ignore_index_of(ignore_index)
+    describe(&job.target, wanted, -1)
+    lay_out(&job, class_axis, False, logits, wanted, None, None, None, None)
+    check_targets(&job, &totals, num_threads)
+    if totals.first_bad >= 0:
+        raise bad_class(wanted, "target", totals.first_bad, job.n_classes)
+    shape, dtype = (<object>wanted).shape, dtype_of(code)
+    nll, lse, entropy, confidence = (np.empty(shape, dtype) for _ in range(4))
+    rank, prediction = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    if job.n_classes == 0:      # every sample there is is ignored
+        for array, value in ((nll, 0), (lse, -INFINITY), (rank, -1), (prediction, -1), (entropy, NAN),
+                             (confidence, NAN)):
+            array[...] = value
+    elif job.n_samples > 0:
+        out.nll, out.lse = <char *>cnp.PyArray_DATA(nll), <char *>cnp.PyArray_DATA(lse)
+        out.entropy, out.confidence = <char *>cnp.PyArray_DATA(entropy), <char *>cnp.PyArray_DATA(confidence)
+        out.rank, out.prediction = <int64_t *>cnp.PyArray_DATA(rank), <int64_t *>cnp.PyArray_DATA(prediction)
+        out.code = code
+        job.score_out = &out
+        run_score(&job, &totals, num_threads)
+    return nll, lse, rank, prediction, entropy, confidence
