@@ -188,7 +188,7 @@ cdef void finish_scores(const Job *job, const Tile *tile, Py_ssize_t v, real _) 
     cdef SoftmaxPoint softmax
     cdef ScorePoint point
     for lane in range(LANE_WIDTH):
-        own = doubles[SUM * width + lane]
+        own = doubles[SUM * width + lane] + doubles[LOST * width + lane]
         has_nan[lane] = (own != own) | (reals[OWN * width + lane] != reals[OWN * width + lane])
         own = own if own != 0 else 1.0
         fall[lane] = (doubles[FALL * width + lane] + doubles[FALL_LOST * width + lane]) / own

@@ -3,15 +3,16 @@
 # a) The sum is that of row.pxi, term by term and fold by fold: the nll of score has the bits of cross_entropy's loss.
 # b) The target's logit is known before the row is read. Classes before it beat it from an equal logit on, classes
 #    behind it from a higher one: one comparison a logit, of a kind that is fixed for a run of groups.
-# c) The entropy needs the mean of x under p. A lane adds exp(x) (centre - x), its centre being its largest logit so
-#    far, this fold's included, which is looked for first: no term is negative and none is large where it counts.
-#    When the centre rises, what was added so far is lowered in double.
+# c) The entropy needs the mean of x under p. What is added is exp(x) (centre - x), the centre being at most STALE below
+#    the largest logit so far, this fold's included: no difference is large where it counts. Where a fold rises above
+#    that, which is rare, the centre is raised, what was added before is lowered in double, and the fold is done again.
 # d) The largest logit is found with its chunk; its class only afterwards, in that chunk alone.
 # e) Where the sum is done again with the largest logit subtracted, ranks and classes stay those of the first time:
 #    differences may be equal where logits are not.
 
 cdef enum:
     FIND_GROUPS = 8             # groups that are searched at a time
+    STALE = 1                   # how far the largest logit may be above the centre
 
 cdef struct ScoreLanes:
     double sum_exp[LANES]
@@ -19,8 +20,8 @@ cdef struct ScoreLanes:
     double fall[LANES]          # sum of exp(x) (centre - x)
     double fall_lost[LANES]
     double highest[LANES]       # numbers of type real, like those below
-    double centre[LANES]
     double beaten[LANES]        # how often the target was
+    double centre
 
 
 cdef struct ScorePart:
@@ -31,6 +32,26 @@ cdef struct ScorePart:
     Py_ssize_t best             # the chunk that the largest logit is in
 
 
+cdef inline bint any_above(const real *x, real bound) noexcept nogil:
+    cdef Py_ssize_t lane
+    cdef int above = 0
+    for lane in range(LANES):
+        above |= x[lane] > bound
+    return above
+
+
+cdef void raise_centre(const real *highest, real low, ScoreLanes *sums) noexcept nogil:
+    cdef real lanes[LANES]
+    cdef Py_ssize_t lane
+    cdef double centre, rise
+    memcpy(lanes, highest, sizeof(lanes))
+    centre = at_least(largest_lane(lanes), low)
+    rise = centre - sums.centre
+    sums.centre = centre
+    for lane in range(LANES):
+        sums.fall[lane] += (sums.sum_exp[lane] + sums.lost[lane]) * rise
+
+
 cdef inline void score_groups(const real *restrict x, Py_ssize_t n_groups, real low, real magic, real own,
                               bint or_equal, const char *ahead, Py_ssize_t step,
                               ScoreLanes *restrict sums) noexcept nogil:
@@ -39,53 +60,50 @@ cdef inline void score_groups(const real *restrict x, Py_ssize_t n_groups, real 
     cdef real fall[LANES]
     cdef real highest[LANES]
     cdef real beaten[LANES]
-    cdef real centre[LANES]
-    cdef real *centre_before = <real *>sums.centre
+    cdef real *counts = <real *>sums.beaten
     cdef Py_ssize_t g = 0, n, j, lane
-    cdef real value, term
-    cdef double before, fallen, added
+    cdef real value, term, centre = <real>sums.centre
+    cdef double before, fallen
     memcpy(highest, sums.highest, sizeof(highest))
-    memcpy(beaten, sums.beaten, sizeof(beaten))
     while g < n_groups:
         n = min(n_groups - g, <Py_ssize_t>GROUPS)
-        for j in range(n):
-            for lane in range(LANES):
-                highest[lane] = larger(x[j * LANES + lane], highest[lane])
         for lane in range(LANES):
-            centre[lane] = at_least(highest[lane], low)
-            partial[lane] = fall[lane] = 0
+            partial[lane] = fall[lane] = beaten[lane] = 0
         for j in range(n):
-            prefetch(ahead)
+            prefetch(ahead + j * step)
             if step > 64:
-                prefetch(ahead + 64)
+                prefetch(ahead + j * step + 64)
             if step > 128:
-                prefetch(ahead + 128)
-                prefetch(ahead + 192)
+                prefetch(ahead + j * step + 128)
+                prefetch(ahead + j * step + 192)
             for lane in range(LANES):
-                value = x[lane]
+                value = x[j * LANES + lane]
                 if or_equal:
                     beaten[lane] += <real>1 if value >= own else <real>0
                 else:
                     beaten[lane] += <real>1 if value > own else <real>0
+                highest[lane] = larger(value, highest[lane])
                 value = at_least(value, low)
                 term = exp_over(value, magic)
                 partial[lane] += term
-                fall[lane] = madd(term, centre[lane] - value, fall[lane])
-            x += LANES
-            ahead += step
-        g += n
+                fall[lane] = madd(term, centre - value, fall[lane])
+        if any_above(highest, centre + <real>STALE):
+            raise_centre(highest, low, sums)
+            centre = <real>sums.centre
+            continue
         for lane in range(LANES):
             before = sums.sum_exp[lane]
             sums.sum_exp[lane] = before + partial[lane]
-            added = fall[lane] + (before + sums.lost[lane]) * (<double>centre[lane] - centre_before[lane])
             fallen = sums.fall[lane]
-            sums.fall[lane] = fallen + added
+            sums.fall[lane] = fallen + fall[lane]
             if real is double:
                 sums.lost[lane] += two_sum_lost(before, partial[lane])
-                sums.fall_lost[lane] += two_sum_lost(fallen, added)
-            centre_before[lane] = centre[lane]
+                sums.fall_lost[lane] += two_sum_lost(fallen, fall[lane])
+            counts[lane] += beaten[lane]
+        x += n * LANES
+        ahead += n * step
+        g += n
     memcpy(sums.highest, highest, sizeof(highest))
-    memcpy(sums.beaten, beaten, sizeof(beaten))
 
 
 cdef void score_dense(const real *x, Py_ssize_t n_groups, real low, real magic, real own, bint or_equal,
@@ -129,21 +147,12 @@ cdef void score_run(const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real
         score_padded(x + k, n - k, hole - k, low, magic, own, sums)
 
 
-cdef inline bint any_above(const real *x, real bound) noexcept nogil:
-    cdef Py_ssize_t lane
-    cdef int above = 0
-    for lane in range(LANES):
-        above |= x[lane] > bound
-    return above
-
-
 cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, real own,
                       ScorePart *part, real _) noexcept nogil:
     """The sums of columns begin to end, over the reference part.sums.exponent."""
     cdef ScoreLanes sums
     cdef real low = lowest_of(part.sums.exponent, _), magic = magic_of(part.sums.exponent, _)
     cdef real *highest = <real *>sums.highest
-    cdef real *centre = <real *>sums.centre
     cdef real *beaten = <real *>sums.beaten
     cdef real lanes[LANES]
     cdef real row_max = <real>-INFINITY
@@ -152,7 +161,7 @@ cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_s
     memset(&sums, 0, sizeof(sums))
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
-        centre[lane] = low
+    sums.centre = low
     part.best = begin
     part.beaten = 0
     for k from begin <= k < end by CHUNK:
@@ -164,11 +173,11 @@ cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_s
             row_max = largest_lane(lanes)
             part.best = k
     part.sums.row_max = row_max
-    part.centre = at_least(row_max, low)
     for lane in range(LANES):
         part.beaten += beaten[lane]
-        sums.fall[lane] += sums.fall_lost[lane] + sums.sum_exp[lane] * (part.centre - <double>centre[lane])
+        sums.fall[lane] += sums.fall_lost[lane]
     part.fall = fold_lanes(sums.fall)
+    part.centre = sums.centre
     part.sums.sum_exp = fold_lanes(sums.sum_exp) + fold_lanes(sums.lost)
 
 
@@ -207,7 +216,8 @@ cdef void score_row(const Job *job, const RowView *row, real own, ScorePart *tot
             score_block(job, row, begin, end, own, &part, _)
         fold_score(total, &lost, &part)
     total.sums.sum_exp += lost
-    total.fall = total.fall / total.sums.sum_exp if total.sums.sum_exp != 0 else 0.0
+    if total.sums.sum_exp != 0:
+        total.fall = total.fall / total.sums.sum_exp + (total.sums.row_max - total.centre)
     total.sums.sum_exp *= unskewed(reference_exponent(total.sums.row_max), _)
 
 
