@@ -16,7 +16,7 @@ import numpy as np
 
 from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, index_array, logits_array, real_array,
                             real_scalar, same_shape, shape_text, target_array)
-from xentc._engine cimport check_targets, run_cross_entropy, run_score
+from xentc._engine cimport check_targets, run_cross_entropy, run_gather, run_score, run_top
 from xentc._kernels.api cimport *
 
 cnp.import_array()

@@ -92,7 +92,7 @@ cdef void lay_out(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.
         job.n_samples *= length
         if length != 1:
             job.input.stride_bytes[n] = cnp.PyArray_STRIDE(logits, i)
-            job.target.stride_bytes[n] = cnp.PyArray_STRIDE(target, i if given else j)
+            job.target.stride_bytes[n] = stride_of(target, i if given else j)
             job.sample_weight.stride_bytes[n] = stride_of(sample_weight, j)
             job.loss_out.stride_bytes[n] = stride_of(loss_out, j)
             job.grad_out.stride_bytes[n] = stride_of(grad_out, i)

@@ -1,5 +1,9 @@
 # xentc.score, xentc.top_logprobs, xentc.gather_logprobs: plain logits in, one number or a few a sample out.
 
+cdef enum:
+    MOST_PICKS = 1024
+
+
 cdef int set_plain(Job *job, cnp.ndarray logits, int class_axis) except -1:
     """A Job of logits as they are. Returns the code of the dtype of floating-point results."""
     cdef int loss_code
@@ -64,3 +68,72 @@ def score(object input, object target, object axis, object ignore_index, object 
         job.score_out = &out
         run_score(&job, &totals, num_threads)
     return nll, lse, rank, prediction, entropy, confidence
+
+
+cdef void set_picks(Job *job, PickOut *out, int class_axis, cnp.ndarray logits, cnp.ndarray logprobs, int code,
+                    cnp.ndarray indices) noexcept:
+    cdef int axis
+    out.logprobs = <char *>cnp.PyArray_DATA(logprobs)
+    out.indices = NULL if indices is None else <int64_t *>cnp.PyArray_DATA(indices)
+    out.code, out.inner = code, 1
+    for axis in range(class_axis + 1, cnp.PyArray_NDIM(logits)):
+        out.inner *= cnp.PyArray_DIM(logits, axis)
+    job.pick_out = out
+
+
+def top_logprobs(object input, object k, object axis, object num_threads):
+    """xentc.top_logprobs by position."""
+    cdef cnp.ndarray logits = logits_array(input), logprobs, indices
+    cdef int class_axis = class_axis_of(logits, axis, None), code
+    cdef Job job
+    cdef Totals totals
+    cdef PickOut out
+    code = set_plain(&job, logits, class_axis)
+    n_picks = integer(k, "k", "an integer")
+    if not 1 <= n_picks <= MOST_PICKS:
+        raise ValueError(f"k: got {n_picks}, expected 1 to {MOST_PICKS}")
+    if n_picks > job.n_classes:
+        raise ValueError(f"k: got {n_picks}, expected at most the number of classes, {job.n_classes}")
+    out.n_picks = n_picks
+    lay_out(&job, class_axis, False, logits, None, None, None, None, None)
+    shape = (<object>logits).shape
+    shape = shape[:class_axis] + (n_picks,) + shape[class_axis + 1:]
+    logprobs, indices = np.empty(shape, dtype_of(code)), np.empty(shape, np.int64)
+    set_picks(&job, &out, class_axis, logits, logprobs, code, indices)
+    if job.n_samples > 0:
+        run_top(&job, &totals, num_threads)
+    return logprobs, indices
+
+
+def gather_logprobs(object input, object indices, object axis, object num_threads):
+    """xentc.gather_logprobs by position."""
+    cdef cnp.ndarray logits = logits_array(input), wanted = index_array(indices, "indices"), logprobs
+    cdef int class_axis = class_axis_of(logits, axis, None), code
+    cdef bint many = cnp.PyArray_NDIM(wanted) == cnp.PyArray_NDIM(logits)
+    cdef Job job
+    cdef Totals totals
+    cdef PickOut out
+    code = set_plain(&job, logits, class_axis)
+    shape, expected = (<object>wanted).shape, sample_shape(logits, class_axis)
+    if (sample_shape(wanted, class_axis) if many else shape) != expected:
+        raise ValueError(
+            f"indices: got shape {shape} for an input of shape {shape_text(logits)}, expected {expected}, or that "
+            f"shape with an axis of any length at {class_axis}, for several classes of each sample"
+        )
+    out.n_picks = cnp.PyArray_DIM(wanted, class_axis) if many else 1
+    check_classes(wanted, "indices", job.n_classes)
+    describe(&job.target, wanted, class_axis if many else -1)
+    lay_out(&job, class_axis, many, logits, wanted, None, None, None, None)
+    logprobs = np.empty(shape, dtype_of(code))
+    set_picks(&job, &out, class_axis, logits, logprobs, code, None)
+    if (<object>wanted).size > 0:
+        run_gather(&job, &totals, num_threads)
+    return logprobs
+
+
+cdef int check_classes(cnp.ndarray indices, str name, Py_ssize_t n_classes) except -1:
+    """Without a temporary of their size, unless one is out of range."""
+    array = <object>indices
+    if array.size == 0 or (array.min() >= 0 and array.max() < n_classes):
+        return 0
+    raise bad_class(indices, name, np.flatnonzero((array < 0) | (array >= n_classes))[0], n_classes)

@@ -124,7 +124,13 @@ ctypedef struct KernelTable:
     block_fn lane[2]
     block_fn row_score[2]
     block_fn lane_score[2]
+    block_fn row_top[2]
+    block_fn lane_top[2]
+    block_fn row_gather[2]
+    block_fn lane_gather[2]
     scratch_fn row_scratch
     scratch_fn lane_scratch                 # depends on job.tile_samples
+    scratch_fn row_top_scratch
+    scratch_fn lane_top_scratch             # depends on job.tile_samples
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it
     Py_ssize_t column_block

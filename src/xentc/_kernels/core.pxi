@@ -5,7 +5,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.math cimport exp, fabs, log, rint, INFINITY, NAN
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport llabs
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 from xentc._kernels.api cimport *
 
 cdef extern from "vmath.h" nogil:
@@ -85,6 +85,8 @@ include "lane.pxi"
 include "lane_finish.pxi"
 include "score.pxi"
 include "lane_score.pxi"
+include "top.pxi"
+include "lane_top.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -155,6 +157,50 @@ cdef void lane_score_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char 
     lane_score_block(job, begin, end, scratch, <double>0)
 
 
+cdef size_t row_top_scratch(const Job *job) noexcept nogil:
+    return row_scratch(job) + job.pick_out.n_picks * 16
+
+
+cdef size_t lane_top_scratch(const Job *job) noexcept nogil:
+    return lane_scratch(job) + job.tile_samples * job.pick_out.n_picks * 16
+
+
+cdef void row_top_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_top_block(job, begin, end, scratch, <float>0)
+
+
+cdef void row_top_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_top_block(job, begin, end, scratch, <double>0)
+
+
+cdef void lane_top_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, True, <float>0)
+
+
+cdef void lane_top_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, True, <double>0)
+
+
+cdef void row_gather_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    row_gather_block(job, begin, end, scratch, <float>0)
+
+
+cdef void row_gather_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    row_gather_block(job, begin, end, scratch, <double>0)
+
+
+cdef void lane_gather_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, False, <float>0)
+
+
+cdef void lane_gather_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, False, <double>0)
+
+
 cdef KernelTable TABLE
 TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
 TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
@@ -164,6 +210,11 @@ TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64
 TABLE.lane[F32], TABLE.lane[F64] = lane_f32, lane_f64
 TABLE.row_score[F32], TABLE.row_score[F64] = row_score_f32, row_score_f64
 TABLE.lane_score[F32], TABLE.lane_score[F64] = lane_score_f32, lane_score_f64
+TABLE.row_top[F32], TABLE.row_top[F64] = row_top_f32, row_top_f64
+TABLE.lane_top[F32], TABLE.lane_top[F64] = lane_top_f32, lane_top_f64
+TABLE.row_gather[F32], TABLE.row_gather[F64] = row_gather_f32, row_gather_f64
+TABLE.lane_gather[F32], TABLE.lane_gather[F64] = lane_gather_f32, lane_gather_f64
+TABLE.row_top_scratch, TABLE.lane_top_scratch = row_top_scratch, lane_top_scratch
 TABLE.row_scratch, TABLE.lane_scratch = row_scratch, lane_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 

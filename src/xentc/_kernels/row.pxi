@@ -231,7 +231,7 @@ cdef void row_part(const Job *job, const RowView *row, Py_ssize_t column_block, 
     cdef Py_ssize_t end = min(begin + COLUMN_BLOCK, job.n_classes)
     part.exponent = reference_exponent(first_look(job, row, begin, _))
     sum_block(job, row, begin, end, part, _)
-    if part.row_max * LOG2E > part.exponent + HEADROOM and not needs_shift(part.row_max):
+    if outgrows(part.row_max, part.exponent):
         part.exponent = reference_exponent(part.row_max)
         sum_block(job, row, begin, end, part, _)
 

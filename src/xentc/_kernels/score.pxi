@@ -211,7 +211,7 @@ cdef void score_row(const Job *job, const RowView *row, real own, ScorePart *tot
         end = min(begin + COLUMN_BLOCK, job.n_classes)
         part.sums.exponent = reference_exponent(first_look(job, row, begin, _))
         score_block(job, row, begin, end, own, &part, _)
-        if part.sums.row_max * LOG2E > part.sums.exponent + HEADROOM and not needs_shift(part.sums.row_max):
+        if outgrows(part.sums.row_max, part.sums.exponent):
             part.sums.exponent = reference_exponent(part.sums.row_max)
             score_block(job, row, begin, end, own, &part, _)
         fold_score(total, &lost, &part)
