@@ -29,12 +29,9 @@ cdef void load_own(const Job *job, Tile *tile, real _) noexcept nogil:
         own[i] = <real>-INFINITY
     for i in range(tile.n):
         target = tile.indices[i]
-        if target == job.ignore_index:
-            continue
-        own[i] = <real>NAN
-        if not 0 <= target < job.n_classes:
-            continue
-        if x != NULL:
+        if not is_class(job, target):
+            own[i] = <real>-INFINITY if target == job.ignore_index else <real>NAN
+        elif x != NULL:
             own[i] = x[target * stride + i]
         else:
             own[i] = <real>read_logit(job, sample_pointer(job, &job.input, tile.first + i)

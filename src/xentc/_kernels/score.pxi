@@ -252,8 +252,9 @@ cdef bint holds_nan(const Job *job, const RowView *row, real _) noexcept nogil:
     return False
 
 
-cdef inline bint is_valid(const Job *job, int64_t target) noexcept nogil:
-    return target != job.ignore_index and 0 <= target < job.n_classes
+cdef inline bint is_class(const Job *job, int64_t target) noexcept nogil:
+    """Also where it is ignored: it is left out of the sum all the same."""
+    return 0 <= target < job.n_classes
 
 
 cdef inline void store_real(char *array, int code, Py_ssize_t sample, double x) noexcept nogil:
@@ -266,14 +267,14 @@ cdef inline void store_real(char *array, int code, Py_ssize_t sample, double x) 
 cdef void store_score(const Job *job, Py_ssize_t sample, int64_t target, bint has_nan, double beaten,
                       int64_t prediction, const ScorePoint *point) noexcept nogil:
     cdef const ScoreOut *out = job.score_out
-    cdef bint valid = is_valid(job, target)
+    cdef bint ignored = target == job.ignore_index, valid = is_class(job, target)
     cdef double none = NAN
-    store_real(out.nll, out.code, sample, 0 if target == job.ignore_index else
+    store_real(out.nll, out.code, sample, 0 if ignored else
                point.nll if valid and not has_nan else none)
     store_real(out.lse, out.code, sample, none if has_nan else point.lse)
     store_real(out.entropy, out.code, sample, none if has_nan else point.entropy)
     store_real(out.confidence, out.code, sample, none if has_nan else point.confidence)
-    out.rank[sample] = <int64_t>beaten if valid and not has_nan else -1
+    out.rank[sample] = <int64_t>beaten if valid and not ignored and not has_nan else -1
     out.prediction[sample] = -1 if has_nan else target if valid and beaten == 0 else prediction
 
 
@@ -287,7 +288,7 @@ cdef void score_sample(const Job *job, Py_ssize_t sample, char *buffer, real _) 
     cdef Sums sums
     cdef ScorePoint point
     load_indices(job, sample, 1, &target)
-    valid = is_valid(job, target)
+    valid = is_class(job, target)
     look_at(job, sample, target if valid else -1, buffer, &row, _)
     set_hole(job, &row, row.hole, &sums, _)
     if valid:

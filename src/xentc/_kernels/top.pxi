@@ -139,7 +139,8 @@ cdef void share_row(const Job *job, RowView *row, Apart *apart, int64_t candidat
     fold_part(&total, &lost, &apart.largest)
     sum_exp = total.sum_exp + lost
     has_nan |= sum_exp != sum_exp and row_max != INFINITY
-    if candidate // COLUMN_BLOCK == apart.block and is_confident(sum_exp, total.exponent, row_max):
+    if (0 <= candidate - apart.block * COLUMN_BLOCK < COLUMN_BLOCK
+            and is_confident(sum_exp, total.exponent, row_max)):
         row.hole = candidate
         own = load_logits(job, row, candidate, 1, _)[0]
         row_part(job, row, apart.block, &apart.largest, _)

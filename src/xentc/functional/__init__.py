@@ -5,5 +5,6 @@ type checker sees neither literally, either may come. The deprecated `size_avera
 """
 
 from xentc.functional._cross_entropy import cross_entropy
+from xentc.functional._score import Scores, gather_logprobs, score, top_logprobs
 
-__all__ = ["cross_entropy"]
+__all__ = ["Scores", "cross_entropy", "gather_logprobs", "score", "top_logprobs"]
