@@ -67,9 +67,10 @@ def extensions():
             **options,
         )
 
-    # Without it gcc stops inlining, and cloning for literals, once a module has grown by so much: adding one kernel then
-    # makes others, which nobody touched, many times slower.
-    kernel_options = {"include_dirs": [str(KERNELS)], "define_macros": [] if MSVC else [("CYTHON_INLINE", ALWAYS_INLINE)]}
+    # Without it gcc stops inlining, and cloning for literals, once a module has grown by so much: adding one kernel
+    # then makes others, which nobody touched, many times slower.
+    inlining = [] if MSVC else [("CYTHON_INLINE", ALWAYS_INLINE)]
+    kernel_options = {"include_dirs": [str(KERNELS)], "define_macros": inlining}
     kernels = [extension(f"xentc._kernels.{isa}", flags, **kernel_options) for isa, flags in ISA.items()]
     above = [extension(f"xentc.{name}", **numpy_options) for name in ("_engine", "_arrays", "_arguments")]
     return [extension("xentc._kernels.cpu"), *kernels, *above]

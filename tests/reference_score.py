@@ -37,7 +37,9 @@ def score_rows(rows: np.ndarray, target: np.ndarray, ignore_index: int) -> Answe
     lse = np.where(has_nan, np.nan, np.where(np.isinf(row_max), row_max, lse))
     if not n_classes:
         nothing = np.full(n_samples, -1)
-        return Answer(np.zeros(n_samples), lse, nothing, nothing, np.full(n_samples, np.nan), np.full(n_samples, np.nan))
+        return Answer(
+            np.zeros(n_samples), lse, nothing, nothing, np.full(n_samples, np.nan), np.full(n_samples, np.nan)
+        )
     classes = np.arange(n_classes)
     own_class = np.where(valid, target, 0).astype(np.int64)[:, None]
     own = np.take_along_axis(rows, own_class, axis=1)

@@ -142,7 +142,7 @@ def test_no_classes() -> None:
     np.testing.assert_array_equal(scores.lse, [-INF, -INF])
     assert scores.rank.tolist() == scores.prediction.tolist() == [-1, -1]
     assert np.isnan(scores.entropy).all()
-    with pytest.raises(IndexError, match="^target: got class 0"):
+    with pytest.raises(IndexError, match=r"^target: got class 0"):
         xentc.score(np.empty((1, 0)), [0])
 
 

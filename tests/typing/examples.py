@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 import numpy as np
 from numpy.typing import NDArray
 
-from xentc import CrossEntropyLoss, cross_entropy, get_num_threads, set_num_threads, show_config
+from xentc import (
+    CrossEntropyLoss,
+    Scores,
+    cross_entropy,
+    gather_logprobs,
+    get_num_threads,
+    score,
+    set_num_threads,
+    show_config,
+    top_logprobs,
+)
 
 Scalar: TypeAlias = np.floating[Any]
 Losses: TypeAlias = NDArray[np.floating[Any]]
@@ -124,10 +134,19 @@ if TYPE_CHECKING:
     key: Hashable = criterion  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
 
 
+def scores() -> None:
+    assert_type(score(logits, target), Scores)
+    assert_type(score(logits, target, axis=-1, ignore_index=0, num_threads=1).rank, NDArray[np.int64])
+    assert_type(top_logprobs(logits, 2), tuple[Losses, NDArray[np.int64]])
+    assert_type(gather_logprobs(logits, target), Losses)
+    assert_type(gather_logprobs(Tensor(), [[0], [1]], axis=1), Losses)
+
+
 if __name__ == "__main__":
     for known in ("mean", "sum", "none"):
         function(known, False)
         function(known, True)
+    scores()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         deprecated()

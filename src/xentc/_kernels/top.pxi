@@ -1,8 +1,8 @@
 # top_logprobs and gather_logprobs: the log-probabilities of a few classes, x - lse, from one read of the logits.
 #
-# a) The best k so far are kept in order. Many logits at once are compared with the worst of them; what is not higher is
-#    not looked at again, and an equal logit comes later, so that it has lost already. What is left is a few k even of
-#    a long row, and is put into its place by a move of memory, which beats a heap's mispredicted branches up to k = 1000.
+# a) The best k so far are kept in order. Many logits at once are compared with the worst of them; what is not higher
+#    is not looked at again, and an equal logit comes later, so that it has lost already. What is left is a few k even
+#    of a long row, and is put into its place by a move of memory.
 # b) x - lse of a class that outweighs all others is -log1p(rest / own), as in point.h, and needs the sum without it.
 #    Which class that is, is known only behind the row: the column block of the largest logit so far is kept apart, and
 #    it alone is summed again. Where samples lie side by side, all of a tile's classes are.
