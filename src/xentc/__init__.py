@@ -5,13 +5,17 @@ from xentc._threads import get_num_threads, set_num_threads
 from xentc._version import __version__
 from xentc.evaluation import Evaluation, Evaluator
 from xentc.functional import (
+    Scores,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    gather_logprobs,
     hinge_embedding_loss,
     log_softmax,
     logsumexp,
+    score,
     softmax,
+    top_logprobs,
 )
 from xentc.modules import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeEmbeddingLoss
 
@@ -22,15 +26,19 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "HingeEmbeddingLoss",
+    "Scores",
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "gather_logprobs",
     "get_num_threads",
     "hinge_embedding_loss",
     "log_softmax",
     "logsumexp",
+    "score",
     "set_num_threads",
     "show_config",
     "softmax",
+    "top_logprobs",
 ]

@@ -1,5 +1,6 @@
 from typing import Any, SupportsIndex
 
+import numpy as np
 from numpy.typing import NDArray
 
 from xentc._types import Grad, Loss, Losses, Readable, Real, Values
@@ -92,3 +93,16 @@ def logsumexp(
     grad_out: NDArray[Any] | None,
     num_threads: SupportsIndex | None,
 ) -> Losses | tuple[Losses, Grad]: ...
+def score(
+    input: Readable,
+    target: Readable,
+    axis: SupportsIndex | None,
+    ignore_index: SupportsIndex,
+    num_threads: SupportsIndex | None,
+) -> tuple[Losses, Losses, NDArray[np.int64], NDArray[np.int64], Losses, Losses]: ...
+def top_logprobs(
+    input: Readable, k: SupportsIndex, axis: SupportsIndex | None, num_threads: SupportsIndex | None
+) -> tuple[Losses, NDArray[np.int64]]: ...
+def gather_logprobs(
+    input: Readable, indices: Readable, axis: SupportsIndex | None, num_threads: SupportsIndex | None
+) -> Losses: ...

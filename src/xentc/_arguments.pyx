@@ -14,9 +14,10 @@ import warnings
 
 import numpy as np
 
-from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, logits_array, real_array, real_scalar,
-                            same_shape, shape_text, target_array)
-from xentc._engine cimport check_elements, check_targets, run_cross_entropy, run_elements, run_softmax
+from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, index_array, logits_array, real_array,
+                            real_scalar, same_shape, shape_text, target_array)
+from xentc._engine cimport (check_elements, check_targets, run_cross_entropy, run_elements, run_gather, run_score,
+                            run_softmax, run_top)
 from xentc._kernels.api cimport *
 
 cnp.import_array()
@@ -37,3 +38,4 @@ include "_calls/results.pxi"
 include "_calls/cross_entropy.pxi"
 include "_calls/elementwise.pxi"
 include "_calls/softmax.pxi"
+include "_calls/score.pxi"

@@ -115,7 +115,7 @@ cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
     cdef cnp.ndarray array
     cdef int code
     if isinstance(value, int) and not isinstance(value, bool):
-        return integer_target(value)
+        return integer_array(value, "target")
     array = as_array(value, "target")
     if array.size == 0 and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)      # an empty list says nothing of its dtype
@@ -132,10 +132,23 @@ cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
     raise TypeError(f"target: got {kind_of(array)}, expected class indices of an integer dtype, or probabilities")
 
 
-cdef cnp.ndarray integer_target(object value):
+cdef cnp.ndarray index_array(object value, str name):
+    """Class indices of any integer dtype, where nothing else will do."""
+    cdef cnp.ndarray array
+    if isinstance(value, int) and not isinstance(value, bool):
+        return integer_array(value, name)
+    array = as_array(value, name)
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        array = array.astype(np.int64)      # an empty list says nothing of its dtype
+    if dtype_code(array) < I8:
+        raise TypeError(f"{name}: got {kind_of(array)}, expected class indices of an integer dtype")
+    return array
+
+
+cdef cnp.ndarray integer_array(object value, str name):
     if -(2**63) <= value < 2**64:
         return np.asarray(value, dtype=np.int64 if value < 2**63 else np.uint64)
-    raise IndexError(f"target: got class {value}, which no array of integers holds")
+    raise IndexError(f"{name}: got class {value}, which no array of integers holds")
 
 
 cdef cnp.ndarray real_array(object value, str name):

@@ -38,6 +38,7 @@ cdef enum:
     TRANSPOSED_LOGITS = 8192        # of a transposed tile: it stays in the first-level cache
     TRANSPOSED_TILE = 512
     MAP_TILE = 1024                 # elements: a few operands of a tile stay in the first-level cache
+    TOP_PICKS = 1 << 14             # of a tile: the heaps stay in the second-level cache
     SIGNAL_LOGITS = 1 << 26         # work between two looks for signals
     FOLD_BLOCKS = 4096              # blocks whose Totals are kept at a time
     SMALL_LOGITS = 1 << 13          # below this, releasing the GIL costs more than it gives
@@ -350,3 +351,29 @@ cdef int run_tiles(block_fn block, Job *job, Totals *totals, object num_threads)
     cdef Py_ssize_t lanes = table.tile_lanes
     job.tile_samples = min(<Py_ssize_t>MAP_TILE, (job.n_samples + lanes - 1) // lanes * lanes)
     return run_samples(block, job, table.map_scratch(job), 1, totals, num_threads)
+
+
+cdef int run_score(Job *job, Totals *totals, object num_threads) except -1:
+    if plan(job):
+        return run_samples(table.row_score[job.real_code], job, table.cross_entropy[job.real_code].row_scratch(job), job.n_classes, totals,
+                           num_threads)
+    return run_samples(table.lane_score[job.real_code], job, table.cross_entropy[job.real_code].lane_scratch(job), job.n_classes, totals,
+                       num_threads)
+
+
+cdef int run_top(Job *job, Totals *totals, object num_threads) except -1:
+    cdef Py_ssize_t lanes = table.tile_lanes, most
+    if plan(job):
+        return run_samples(table.row_top[job.real_code], job, table.row_top_scratch(job), job.n_classes, totals,
+                           num_threads)
+    most = power_of_two_below(TOP_PICKS // job.pick_out.n_picks)
+    job.tile_samples = min(job.tile_samples, max(most // lanes * lanes, lanes))
+    return run_samples(table.lane_top[job.real_code], job, table.lane_top_scratch(job), job.n_classes, totals,
+                       num_threads)
+
+
+cdef int run_gather(Job *job, Totals *totals, object num_threads) except -1:
+    cdef Py_ssize_t work = job.n_classes + job.pick_out.n_picks
+    if plan(job):
+        return run_samples(table.row_gather[job.real_code], job, table.cross_entropy[job.real_code].row_scratch(job), work, totals, num_threads)
+    return run_samples(table.lane_gather[job.real_code], job, table.cross_entropy[job.real_code].lane_scratch(job), work, totals, num_threads)

@@ -14,16 +14,20 @@ from xentc import (
     Evaluation,
     Evaluator,
     HingeEmbeddingLoss,
+    Scores,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    gather_logprobs,
     get_num_threads,
     hinge_embedding_loss,
     log_softmax,
     logsumexp,
+    score,
     set_num_threads,
     show_config,
     softmax,
+    top_logprobs,
 )
 
 Scalar: TypeAlias = np.floating[Any]
@@ -189,10 +193,19 @@ if TYPE_CHECKING:
     key: Hashable = criterion  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
 
 
+def scores() -> None:
+    assert_type(score(logits, target), Scores)
+    assert_type(score(logits, target, axis=-1, ignore_index=0, num_threads=1).rank, NDArray[np.int64])
+    assert_type(top_logprobs(logits, 2), tuple[Losses, NDArray[np.int64]])
+    assert_type(gather_logprobs(logits, target), Losses)
+    assert_type(gather_logprobs(Tensor(), [[0], [1]], axis=1), Losses)
+
+
 if __name__ == "__main__":
     for known in ("mean", "sum", "none"):
         function(known, False)
         function(known, True)
+    scores()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         deprecated()

@@ -35,7 +35,7 @@ cdef object compute(Job *job, int how, int loss_code, cnp.ndarray target, cnp.nd
     cdef Totals totals
     check_targets(job, &totals, num_threads)
     if totals.first_bad >= 0:
-        raise bad_target(target, totals.first_bad, job.n_classes)
+        raise bad_class(target, "target", totals.first_bad, job.n_classes)
     cdef double weight = totals.weight
     cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
     if how == MEAN:

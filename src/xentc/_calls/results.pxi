@@ -21,11 +21,11 @@ cdef cnp.ndarray samples_array(object value, str name, cnp.ndarray logits, int c
     return array
 
 
-cdef object bad_target(cnp.ndarray target, Py_ssize_t first_bad, Py_ssize_t n_classes):
-    position = np.unravel_index(first_bad, (<object>target).shape)
-    value = (<object>target)[position]
+cdef object bad_class(cnp.ndarray indices, str name, Py_ssize_t first_bad, Py_ssize_t n_classes):
+    position = np.unravel_index(first_bad, (<object>indices).shape)
+    value = (<object>indices)[position]
     where = "" if not position else f" at {position[0] if len(position) == 1 else tuple(map(int, position))}"
-    return IndexError(f"target: got class {value}{where}, expected 0 to {n_classes - 1}: there are {n_classes} classes")
+    return IndexError(f"{name}: got class {value}{where}, expected 0 to {n_classes - 1}: there are {n_classes} classes")
 
 
 cdef object scalar(double value, int loss_code):

@@ -32,6 +32,24 @@ ctypedef struct Operand:
     Py_ssize_t run_length                   # element-wise: samples from the first that lie on the inner axis's stride
     bint periodic                           # element-wise: every run is the same memory
 
+# Where the results of score go: one number a sample, in the order of the samples.
+ctypedef struct ScoreOut:
+    char *nll
+    char *lse
+    char *entropy
+    char *confidence                        # the largest probability
+    int code                                # of these four
+    int64_t *rank
+    int64_t *prediction
+
+# Where log-probabilities go: n_picks a sample, that many blocks of `inner` samples one after another.
+ctypedef struct PickOut:
+    char *logprobs
+    int code
+    int64_t *indices                        # of the classes; NULL where they were given
+    Py_ssize_t n_picks
+    Py_ssize_t inner                        # samples along the axes behind the class axis
+
 # One problem. Kernels trust every field.
 #
 # A sample's loss, with target t, weights w, smoothing e, z-loss scale z and sample weight s, is
@@ -69,6 +87,8 @@ ctypedef struct Job:
     bint stream_grad                        # the gradient is too large for any cache to keep
     Py_ssize_t tile_samples                 # of the lane and the map kernel, a multiple of the lanes
     Py_ssize_t block_samples                # samples a call of a block function works through
+    const ScoreOut *score_out               # score's alone
+    const PickOut *pick_out                 # top_logprobs' and gather_logprobs' alone
 
 # What a run leaves behind. Folded in block order, in float64.
 ctypedef struct Totals:
@@ -131,5 +151,13 @@ ctypedef struct KernelTable:
     block_fn map[2]                         # element-wise losses
     block_fn check_unit[2]                  # input and target of BINARY
     scratch_fn map_scratch                  # depends on job.tile_samples
+    block_fn row_score[2]
+    block_fn lane_score[2]
+    block_fn row_top[2]
+    block_fn lane_top[2]
+    block_fn row_gather[2]
+    block_fn lane_gather[2]
+    scratch_fn row_top_scratch
+    scratch_fn lane_top_scratch             # depends on job.tile_samples
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it
     Py_ssize_t column_block

@@ -5,7 +5,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.math cimport exp, fabs, log, rint, INFINITY, NAN
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport llabs
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 from xentc._kernels.api cimport *
 
 cdef extern from "vmath.h" nogil:
@@ -90,6 +90,14 @@ cdef extern from "transpose.h" nogil:
     void transpose_f64(const double *from_, Py_ssize_t from_stride, Py_ssize_t n_rows, Py_ssize_t n_columns, double *to,
                        Py_ssize_t to_stride)
 
+cdef extern from "score.h" nogil:
+    ctypedef struct ScorePoint:
+        double nll
+        double lse
+        double entropy
+        double confidence
+    ScorePoint score_point(SoftmaxPoint softmax, double own, double row_max, double mean_fall, double shift)
+
 cdef extern from "stream.h" nogil:
     void stream_copy(char *to, const char *from_, size_t n_bytes)
     void stream_fence()
@@ -116,6 +124,10 @@ include "row_softmax_write.pxi"
 include "lane_softmax.pxi"
 include "map_loops.pxi"
 include "map.pxi"
+include "score.pxi"
+include "lane_score.pxi"
+include "top.pxi"
+include "lane_top.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -238,6 +250,68 @@ cdef void softmax_lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, cha
     lane_softmax_block(job, begin, end, scratch, <double>0)
 
 
+cdef void row_score_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_score_block(job, begin, end, scratch, <float>0)
+
+
+cdef void row_score_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_score_block(job, begin, end, scratch, <double>0)
+
+
+cdef void lane_score_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    lane_score_block(job, begin, end, scratch, <float>0)
+
+
+cdef void lane_score_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    lane_score_block(job, begin, end, scratch, <double>0)
+
+
+cdef size_t row_top_scratch(const Job *job) noexcept nogil:
+    return row_scratch(job) + job.pick_out.n_picks * 16
+
+
+cdef size_t lane_top_scratch(const Job *job) noexcept nogil:
+    return lane_scratch(job) + job.tile_samples * job.pick_out.n_picks * 16
+
+
+cdef void row_top_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_top_block(job, begin, end, scratch, <float>0)
+
+
+cdef void row_top_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    row_top_block(job, begin, end, scratch, <double>0)
+
+
+cdef void lane_top_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, True, <float>0)
+
+
+cdef void lane_top_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, True, <double>0)
+
+
+cdef void row_gather_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    row_gather_block(job, begin, end, scratch, <float>0)
+
+
+cdef void row_gather_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    row_gather_block(job, begin, end, scratch, <double>0)
+
+
+cdef void lane_gather_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, False, <float>0)
+
+
+cdef void lane_gather_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                          Totals *totals) noexcept nogil:
+    lane_pick_block(job, begin, end, scratch, False, <double>0)
+
+
 cdef KernelTable TABLE
 TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
 TABLE.cross_entropy[F32] = ClassKernels(row_f32, row_part_f32, row_fold_f32, row_grad_f32, lane_f32,
@@ -251,6 +325,13 @@ TABLE.softmax[F64] = ClassKernels(softmax_row_f64, softmax_part_f64, softmax_fol
 TABLE.map[F32], TABLE.map[F64] = map_f32, map_f64
 TABLE.check_unit[F32], TABLE.check_unit[F64] = unit_f32, unit_f64
 TABLE.map_scratch = map_scratch
+TABLE.row_score[F32], TABLE.row_score[F64] = row_score_f32, row_score_f64
+TABLE.lane_score[F32], TABLE.lane_score[F64] = lane_score_f32, lane_score_f64
+TABLE.row_top[F32], TABLE.row_top[F64] = row_top_f32, row_top_f64
+TABLE.lane_top[F32], TABLE.lane_top[F64] = lane_top_f32, lane_top_f64
+TABLE.row_gather[F32], TABLE.row_gather[F64] = row_gather_f32, row_gather_f64
+TABLE.lane_gather[F32], TABLE.lane_gather[F64] = lane_gather_f32, lane_gather_f64
+TABLE.row_top_scratch, TABLE.lane_top_scratch = row_top_scratch, lane_top_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 
 # The name keeps a capsule of another version of the table from being taken for this one.

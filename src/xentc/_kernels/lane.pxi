@@ -47,6 +47,7 @@ cdef struct Tile:
     char *given
     char *grad
     char *narrowed
+    char *picks                 # of lane_top.pxi
 
 
 cdef inline Py_ssize_t tile_capacity(const Job *job) noexcept nogil:
@@ -80,10 +81,9 @@ cdef inline double *double_column(const Tile *tile, int which) noexcept nogil:
     return tile.doubles + which * tile.width
 
 
-cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, real _) noexcept nogil:
+cdef void place_tile(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, real _) noexcept nogil:
     """The samples of the next tile: one run, in whole lanes if it can be read in place."""
     cdef const char *source = sample_pointer(job, &job.input, begin)
-    cdef Py_ssize_t i
     tile.first = begin
     tile.n = min(run_length(job, begin, end), job.tile_samples)
     tile.direct = (tile.n >= LANE_WIDTH and is_real(&job.input, job.input.stride_bytes[job.n_axes - 1], source, _)
@@ -92,7 +92,13 @@ cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, re
         tile.n -= tile.n % LANE_WIDTH
     tile.width = (tile.n + LANE_WIDTH - 1) // LANE_WIDTH * LANE_WIDTH
     tile.loaded = -1
-    tile.shifted = False
+    tile.shifted = tile.seeking = False
+
+
+cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, real _) noexcept nogil:
+    """The next tile with its targets."""
+    cdef Py_ssize_t i
+    place_tile(job, begin, end, tile, _)
     tile.seeking = job.spread == SPREAD_GIVEN
     if tile.seeking:
         for i in range(tile.n):
@@ -206,7 +212,8 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
     cdef int64_t number
     for i in range(tile.n):
         number = tile.indices[i] - first_class
-        hole[i] = <real>number if not tile.seeking and 0 <= number < EXACT_CLASSES else <real>-1
+        number = min(number, <int64_t>EXACT_CLASSES)    # behind all classes that are numbered now
+        hole[i] = <real>number if not tile.seeking and number >= 0 else <real>-1
     for i in range(tile.n, tile.width):
         hole[i] = -1
 

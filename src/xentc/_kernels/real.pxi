@@ -102,6 +102,11 @@ cdef inline bint needs_shift(double row_max) noexcept nogil:
     return row_max > LOGIT_LIMIT or -INFINITY < row_max < -LOGIT_LIMIT
 
 
+cdef inline bint outgrows(double row_max, double exponent) noexcept nogil:
+    """Whether a sum over this reference is to be done again over a higher one. Above LOGIT_LIMIT it will be anyway."""
+    return row_max * LOG2E > exponent + HEADROOM and row_max <= LOGIT_LIMIT
+
+
 cdef inline double two_sum_lost(double a, double b) noexcept nogil:
     """What a + b is rounded by (Knuth)."""
     cdef double total = a + b

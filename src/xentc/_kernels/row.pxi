@@ -12,7 +12,6 @@
 cdef enum:
     GROUPS = 8
     COLUMN_BLOCK = 16384
-    SHORT_ROW = 256
     FIRST_LOOK = 64         # logits that the reference is taken from, at most
     ROW_BUFFERS = 4         # of CHUNK numbers: logits, probabilities, gradient, and one for what follows it
 
@@ -192,21 +191,6 @@ cdef inline real largest_lane(real *lanes) noexcept nogil:
     return larger(larger(lanes[2], lanes[0]), larger(lanes[3], lanes[1]))
 
 
-cdef void add_short(const Job *job, const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real magic, real *buffer,
-                    const char *ahead, Py_ssize_t step, LaneSums *sums) noexcept nogil:
-    """add_run without a spread target in one call instead of four, by way of a copy."""
-    cdef Py_ssize_t k, lane
-    cdef real rest, own
-    cdef real group[LANES]
-    for k from 0 <= k < n by LANES:
-        rest, own = <real>(n - k), <real>(hole - k)
-        for lane in range(LANES):
-            group[lane] = x[k + lane] if <real>lane < rest and <real>lane != own else <real>-INFINITY
-        for lane in range(LANES):       # x may be the buffer
-            buffer[k + lane] = group[lane]
-    add_dense(job, buffer, NULL, NULL, (n + LANES - 1) // LANES, low, magic, 0, SPREAD_NONE, ahead, step, sums)
-
-
 cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, RowPart *part,
                     real _) noexcept nogil:
     """The sums of columns begin to end, over the reference part.exponent."""
@@ -223,10 +207,6 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     if job.spread != SPREAD_NONE:
         memset(sums.spread_sum, 0, sizeof(sums.spread_sum))
         memset(sums.spread_mass, 0, sizeof(sums.spread_mass))
-    if job.n_classes <= SHORT_ROW and job.spread == SPREAD_NONE:
-        add_short(job, load_logits(job, row, begin, end - begin, _), end - begin, <Py_ssize_t>row.hole, low, magic,
-                  <real *>row.buffer, row.logits + PREFETCH_BYTES, step, &sums)
-        begin = end
     for k from begin <= k < end by CHUNK:
         n = min(end - k, <Py_ssize_t>CHUNK)
         add_run(job, load_logits(job, row, k, n, _), weights_from(job, k, _), load_given(job, row, k, n, _), n,
@@ -260,7 +240,7 @@ cdef void row_part(const Job *job, const RowView *row, Py_ssize_t column_block, 
     cdef Py_ssize_t end = min(begin + COLUMN_BLOCK, job.n_classes)
     part.exponent = reference_exponent(first_look(job, row, begin, _))
     sum_block(job, row, begin, end, part, _)
-    if part.row_max * LOG2E > part.exponent + HEADROOM and not needs_shift(part.row_max):
+    if outgrows(part.row_max, part.exponent):
         part.exponent = reference_exponent(part.row_max)
         sum_block(job, row, begin, end, part, _)
 

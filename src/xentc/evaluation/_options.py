@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xentc.functional import cross_entropy
 from xentc.modules._base import own_copy, to_array
+from xentc.modules._cross_entropy import check_class_weight
 
 
 class Options(NamedTuple):
@@ -27,7 +28,7 @@ class Options(NamedTuple):
 def checked_options(
     weight: Any, ignore_index: Any, label_smoothing: Any, axis: Any, top_k: Any, bins: Any, per_class: Any
 ) -> Options:
-    own_weight = own_copy(weight)
+    own_weight = own_copy(weight, check_class_weight)
     if own_weight is not None:
         with np.errstate(over="ignore"):  # a longdouble
             own_weight = own_weight.astype(np.float64)

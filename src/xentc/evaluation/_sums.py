@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xentc._exact import ZERO, ExactSum, Floats, Groups, exact_counts, exact_dot, exact_sum, exact_sums
 from xentc._types import Readable
 from xentc.evaluation._options import Options
-from xentc.evaluation._score_standin import score
+from xentc._arguments import score
 from xentc.functional import cross_entropy
 from xentc.modules._base import to_array
 

@@ -8,14 +8,19 @@ from xentc.functional._binary import binary_cross_entropy
 from xentc.functional._binary_with_logits import binary_cross_entropy_with_logits
 from xentc.functional._cross_entropy import cross_entropy
 from xentc.functional._hinge import hinge_embedding_loss
+from xentc.functional._score import Scores, gather_logprobs, score, top_logprobs
 from xentc.functional._softmax import log_softmax, logsumexp, softmax
 
 __all__ = [
+    "Scores",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "gather_logprobs",
     "hinge_embedding_loss",
     "log_softmax",
     "logsumexp",
+    "score",
     "softmax",
+    "top_logprobs",
 ]

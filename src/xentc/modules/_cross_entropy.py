@@ -14,7 +14,7 @@ from xentc._types import Grad, Loss, Readable, Real
 from xentc.modules._base import LossModule, own_copy
 
 
-def _check_weight(weight: Readable) -> None:
+def check_class_weight(weight: Readable) -> None:
     shape = getattr(weight, "shape", None) or (len(weight) if isinstance(weight, Sequence) else 0,)
     functional.cross_entropy(np.empty((0, shape[0])), np.empty(0, np.int64), weight)
 
@@ -53,7 +53,7 @@ class CrossEntropyLoss(LossModule):
     __hash__: ClassVar[None] = None  # again: pyright takes every frozen dataclass for hashable that does not say so
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", own_copy(self.weight, _check_weight))
+        object.__setattr__(self, "weight", own_copy(self.weight, check_class_weight))
 
     # fmt: off
     @overload
