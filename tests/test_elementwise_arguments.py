@@ -141,14 +141,14 @@ def test_numbers_outside_0_to_1(isa: str, dtype: np.dtype, argument: str, bad: f
             assert np.all(grad_out == 7)
 
 
-WEIGHT_SHAPES = [(), (1,), (7,), (40, 1), (1, 7), (3, 1, 1), (3, 40, 7), (3, 1, 7), (3, 40, 1)]
+WEIGHT_SHAPES = [(), (1,), (7,), (400, 1), (1, 7), (3, 1, 1), (3, 400, 7), (3, 1, 7), (3, 400, 1)]
 
 
 @pytest.mark.parametrize("shape", WEIGHT_SHAPES, ids=str)
 @pytest.mark.parametrize("weight_dtype", ["float32", "float64", "int32", "bool", "float16"])
 def test_broadcast_weights_are_those_written_out(isa: str, dtype: np.dtype, shape: tuple, weight_dtype: str) -> None:
     rng = np.random.default_rng(0)
-    x, t = problem(LOGITS, (3, 40, 7), dtype)
+    x, t = problem(LOGITS, (3, 400, 7), dtype)  # several tiles, which begin anywhere in a period
     weight, positive = rng.integers(0, 5, (2, *shape)).astype(weight_dtype)
     whole = [np.ascontiguousarray(np.broadcast_to(w, x.shape)) for w in (weight, positive)]
     for reduction in ("none", "mean"):
