@@ -148,15 +148,13 @@ ctypedef struct KernelTable:
     block_fn weigh_samples                  # where they are probabilities
     ClassKernels cross_entropy[2]
     ClassKernels softmax[2]
+    ClassKernels score[2]                   # without parts, as the next
+    ClassKernels gather[2]
     block_fn map[2]                         # element-wise losses
     block_fn check_unit[2]                  # input and target of BINARY
     scratch_fn map_scratch                  # depends on job.tile_samples
-    block_fn row_score[2]
-    block_fn lane_score[2]
     block_fn row_top[2]
     block_fn lane_top[2]
-    block_fn row_gather[2]
-    block_fn lane_gather[2]
     scratch_fn row_top_scratch
     scratch_fn lane_top_scratch             # depends on job.tile_samples
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it

@@ -322,15 +322,15 @@ TABLE.softmax[F32] = ClassKernels(softmax_row_f32, softmax_part_f32, softmax_fol
                                   softmax_lane_f32, softmax_scratch, lane_scratch)
 TABLE.softmax[F64] = ClassKernels(softmax_row_f64, softmax_part_f64, softmax_fold_f64, softmax_write_f64,
                                   softmax_lane_f64, softmax_scratch, lane_scratch)
+TABLE.score[F32] = ClassKernels(row_score_f32, NULL, NULL, NULL, lane_score_f32, row_scratch, lane_scratch)
+TABLE.score[F64] = ClassKernels(row_score_f64, NULL, NULL, NULL, lane_score_f64, row_scratch, lane_scratch)
+TABLE.gather[F32] = ClassKernels(row_gather_f32, NULL, NULL, NULL, lane_gather_f32, row_scratch, lane_scratch)
+TABLE.gather[F64] = ClassKernels(row_gather_f64, NULL, NULL, NULL, lane_gather_f64, row_scratch, lane_scratch)
 TABLE.map[F32], TABLE.map[F64] = map_f32, map_f64
 TABLE.check_unit[F32], TABLE.check_unit[F64] = unit_f32, unit_f64
 TABLE.map_scratch = map_scratch
-TABLE.row_score[F32], TABLE.row_score[F64] = row_score_f32, row_score_f64
-TABLE.lane_score[F32], TABLE.lane_score[F64] = lane_score_f32, lane_score_f64
 TABLE.row_top[F32], TABLE.row_top[F64] = row_top_f32, row_top_f64
 TABLE.lane_top[F32], TABLE.lane_top[F64] = lane_top_f32, lane_top_f64
-TABLE.row_gather[F32], TABLE.row_gather[F64] = row_gather_f32, row_gather_f64
-TABLE.lane_gather[F32], TABLE.lane_gather[F64] = lane_gather_f32, lane_gather_f64
 TABLE.row_top_scratch, TABLE.lane_top_scratch = row_top_scratch, lane_top_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 

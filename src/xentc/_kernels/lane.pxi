@@ -315,9 +315,9 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
                       first_number + k, keep, share, columns + v, width, loop, own, highest, terms, own_mass,
                       spread_sum, spread_mass)
             if k + 1 < n:
-                add_class(x + (k + 1) * stride + v, given + (k + 1) * width + v, weight[k + 1] if weighs(loop) else <real>0,
-                          first_number + (k + 1), keep, share, columns + v, width, loop, own, highest, terms, own_mass,
-                          spread_sum, spread_mass)
+                add_class(x + (k + 1) * stride + v, given + (k + 1) * width + v,
+                          weight[k + 1] if weighs(loop) else <real>0, first_number + (k + 1), keep, share,
+                          columns + v, width, loop, own, highest, terms, own_mass, spread_sum, spread_mass)
             for lane in range(LANE_WIDTH):
                 partial[lane] += terms[lane]
         for lane in range(LANE_WIDTH):

@@ -17,10 +17,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from xentc._arguments import score
+from xentc._arguments import score
 from xentc._exact import ZERO, ExactSum, Floats, Groups, exact_counts, exact_dot, exact_sum, exact_sums
 from xentc._types import Readable
 from xentc.evaluation._options import Options
-from xentc._arguments import score
 from xentc.functional import cross_entropy
 from xentc.modules._base import to_array
 
@@ -87,7 +88,8 @@ def block_sums(
 ) -> Sums:
     """Those of one block; errors are those of `score` and `cross_entropy`."""
     numbers = score(input, target, options.axis, options.ignore_index, num_threads)
-    nll, _, rank, _, entropy, confidence = map(np.asarray, numbers)
+    nll, entropy, confidence = (np.asarray(numbers[i]) for i in (0, 4, 5))
+    rank = np.asarray(numbers[2])
     # An ignored sample has no rank. Nor has one whose row holds a nan, but that loses its nll as well.
     counted = np.ravel((rank >= 0) | np.isnan(nll))
     every = bool(counted.all())
