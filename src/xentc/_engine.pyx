@@ -372,48 +372,9 @@ cdef int run_gather(Job *job, Totals *totals, object num_threads) except -1:
     return run_either(&table.gather[job.real_code], job, job.n_classes + job.pick_out.n_picks, totals, num_threads)
 
 
-cdef int run_either(const ClassKernels *kernels, Job *job, Py_ssize_t work, Totals *totals, object num_threads) except -1:
+cdef int run_either(const ClassKernels *kernels, Job *job, Py_ssize_t work, Totals *totals,
+                    object num_threads) except -1:
     """The row or the lane kernel, every row by one thread."""
     if plan(job):
         return run_samples(kernels.row, job, kernels.row_scratch(job), work, totals, num_threads)
     return run_samples(kernels.lane, job, kernels.lane_scratch(job), work, totals, num_threads)
-
-
-cdef int run_elements(Job *job, Totals *totals, object num_threads) except -1:
-    """An element-wise loss. Blocks hold whole entries of the input, see map.pxi."""
-    job.block_samples = max(BLOCK_LOGITS // job.n_folded, <Py_ssize_t>1) * job.n_folded
-    return run_tiles(table.map[job.real_code], job, totals, num_threads)
-
-
-cdef int check_elements(Job *job, Totals *totals, object num_threads) except -1:
-    """totals.first_bad is the first element whose probability or target is out of range."""
-    job.block_samples = BLOCK_LOGITS
-    return run_tiles(table.check_unit[job.real_code], job, totals, num_threads)
-
-
-cdef int run_tiles(block_fn block, Job *job, Totals *totals, object num_threads) except -1:
-    cdef Py_ssize_t lanes = table.tile_lanes
-    job.tile_samples = min(<Py_ssize_t>MAP_TILE, (job.n_samples + lanes - 1) // lanes * lanes)
-    return run_samples(block, job, table.map_scratch(job), 1, totals, num_threads)
-
-
-cdef int run_score(Job *job, Totals *totals, object num_threads) except -1:
-    return run_either(&table.score[job.real_code], job, job.n_classes, totals, num_threads)
-
-
-cdef int run_top(Job *job, Totals *totals, object num_threads) except -1:
-    cdef Py_ssize_t lanes = table.tile_lanes, most
-    if plan(job):
-        return run_samples(table.row_top[job.real_code], job, table.row_top_scratch(job), job.n_classes, totals,
-                           num_threads)
-    most = power_of_two_below(TOP_PICKS // job.pick_out.n_picks)
-    job.tile_samples = min(job.tile_samples, max(most // lanes * lanes, lanes))
-    return run_samples(table.lane_top[job.real_code], job, table.lane_top_scratch(job), job.n_classes, totals,
-                       num_threads)
-
-
-cdef int run_gather(Job *job, Totals *totals, object num_threads) except -1:
-    cdef Py_ssize_t work = job.n_classes + job.pick_out.n_picks
-    if plan(job):
-        return run_samples(table.row_gather[job.real_code], job, table.cross_entropy[job.real_code].row_scratch(job), work, totals, num_threads)
-    return run_samples(table.lane_gather[job.real_code], job, table.cross_entropy[job.real_code].lane_scratch(job), work, totals, num_threads)

@@ -221,7 +221,7 @@ cdef void finish_scores(const Job *job, const Tile *tile, Py_ssize_t v, real _) 
         confidence[lane] = point.confidence
     for lane in range(min(tile.n - v, <Py_ssize_t>LANE_WIDTH)):
         point.nll, point.lse, point.entropy, point.confidence = nll[lane], lse[lane], entropy[lane], confidence[lane]
-        if has_nan[lane] and reals[HIGHEST * width + lane] == INFINITY:
+        if has_nan[lane] and larger(reals[OWN * width + lane], reals[HIGHEST * width + lane]) == INFINITY:
             has_nan[lane] = sample_holds_nan(job, tile.first + v + lane)
         store_score(job, tile.first + v + lane, tile.indices[v + lane], has_nan[lane],
                     doubles[BEATEN * width + lane], <int64_t>best_column(tile)[v + lane], &point)

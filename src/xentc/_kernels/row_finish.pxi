@@ -1,5 +1,5 @@
 # From the sums of rows to their losses and gradients. Rows are finished ROW_BATCH at a time, as many as stay in cache
-# until their gradient: the end of a row is some 100 operations in a chain, and 16 side by side cost little more than one.
+# until their gradient: a row ends in some 100 operations in a chain, and 16 side by side cost little more than one.
 
 cdef enum:
     ROW_BATCH = 16

@@ -294,17 +294,17 @@ cdef void score_sample(const Job *job, Py_ssize_t sample, char *buffer, real _) 
         bound = <real>sums.own
     score_row(job, &row, bound, &total, _)
     beaten = total.beaten
+    row_max = max(total.sums.row_max, sums.own)
     has_nan = sums.own != sums.own
-    if not has_nan and total.sums.row_max == INFINITY:
+    if row_max == INFINITY and not has_nan:
         has_nan = holds_nan(job, &row, _)
     if not (valid and beaten == 0):
         prediction = find_first(job, &row, total.best, total.sums.row_max, _)
-    row_max = max(total.sums.row_max, sums.own)
     if needs_shift(row_max) and row_max != INFINITY:
         row.shift = row_max
         set_hole(job, &row, row.hole, &sums, _)
         score_row(job, &row, bound, &total, _)
-    if total.sums.sum_exp != total.sums.sum_exp and total.sums.row_max != INFINITY:
+    if total.sums.sum_exp != total.sums.sum_exp and row_max != INFINITY:
         has_nan = True
     point = score_point(softmax_point(total.sums.sum_exp, total.sums.exponent,
                                       skew_of(reference_exponent(total.sums.row_max), _), sums.own), sums.own,
