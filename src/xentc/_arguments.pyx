@@ -16,7 +16,7 @@ import numpy as np
 
 from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, logits_array, real_array, real_scalar,
                             same_shape, shape_text, target_array)
-from xentc._engine cimport check_targets, run_cross_entropy
+from xentc._engine cimport check_class_lists, check_targets, pass_fn, run_cross_entropy, run_margin, run_nll
 from xentc._kernels.api cimport *
 
 cnp.import_array()
@@ -35,3 +35,5 @@ include "_calls/options.pxi"
 include "_calls/layout.pxi"
 include "_calls/results.pxi"
 include "_calls/cross_entropy.pxi"
+include "_calls/nll.pxi"
+include "_calls/margin.pxi"

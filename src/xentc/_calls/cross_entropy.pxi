@@ -15,12 +15,11 @@ cdef int set_options(Job *job, object label_smoothing, object softcap, object te
 
 cdef int set_dtypes(Job *job, cnp.ndarray logits, cnp.ndarray target, bint given) except -1:
     """What the arithmetic is done in, and (returned) what the loss is. Transformed logits are computed in float64."""
-    cdef int code = dtype_code(logits)
-    cdef bint narrow = code == F32 or code == F16 or code == BF16
-    job.real_code = F32 if narrow else F64
+    cdef int code = loss_code_of(logits)
+    job.real_code = code
     if job.softcap != 0 or job.temperature != 1 or (given and dtype_code(target) == F64):
         job.real_code = F64
-    return F32 if narrow else F64
+    return code
 
 
 cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
@@ -31,87 +30,40 @@ cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
         job.spread = SPREAD_WEIGHT if weighted else SPREAD_EVEN
 
 
-cdef object compute(Job *job, int how, int loss_code, cnp.ndarray target, cnp.ndarray loss_array, object num_threads):
-    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' losses lie in loss_out."""
-    cdef Totals totals
-    check_targets(job, &totals, num_threads)
-    if totals.first_bad >= 0:
-        raise bad_target(target, totals.first_bad, job.n_classes)
-    cdef double weight = totals.weight
-    cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
-    if how == MEAN:
-        job.grad_scale = job.grad_scale / weight if any_coefficient else 0.0
-    if job.n_classes == 0 or job.n_samples == 0:    # nothing to compute: every sample there is is ignored
-        totals.loss = 0.0
-        if loss_array is not None:
-            loss_array[...] = 0
-    else:
-        run_cross_entropy(job, &totals, num_threads)
-    if how == MEAN:
-        return scalar(totals.loss / weight if any_coefficient else NAN, loss_code)
-    return scalar(totals.loss, loss_code) if how == SUM else None
-
-
 def cross_entropy(object input, object target, object weight, object size_average, object ignore_index, object reduce,
                   object reduction, object label_smoothing, object axis, object sample_weight, object softcap,
                   object temperature, object lse_square_scale, object return_grad, object grad_output, object out,
                   object grad_out, object num_threads):
     """xentc.cross_entropy, every argument by position; see functional/."""
     cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array
-    cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream = None
-    cdef int class_axis = class_axis_of(logits, axis, target), how = MEAN, loss_code
+    cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream
+    cdef int class_axis = class_axis_of(logits, axis, target), how, loss_code
     cdef bint given, want_grad = flag(return_grad, "return_grad")
     cdef Job job
-    if not isinstance(reduction, str) or reduction != "mean" or size_average is not None or reduce is not None:
-        how = reduction_of(size_average, reduce, reduction)
-    wanted = target_array(target, logits)
+    how = reduction_of(size_average, reduce, reduction)
+    wanted = target_array(target, logits, True)
     given = dtype_code(wanted) < I8
     job.n_classes = cnp.PyArray_DIM(logits, class_axis)
     job.ignore_index = ignore_index_of(ignore_index)
     if not given:
-        check_target_shape(logits, class_axis, wanted)
+        check_target_shape(logits, class_axis, wanted, True)
     elif job.ignore_index >= 0:
         raise ValueError(f"ignore_index: got {job.ignore_index} with probabilities as target, which ignore no class")
     set_options(&job, label_smoothing, softcap, temperature, lse_square_scale)
     loss_code = set_dtypes(&job, logits, wanted, given)
-    job.weight = NULL
     job.real_weight = NULL
-    job.weight_total = job.n_classes
+    class_weight = weigh_classes(&job, weight)
     if weight is not None:
-        class_weight = class_array(weight, "weight", job.n_classes)
         real_weight = class_weight if job.real_code == F64 else as_float32(class_weight)
-        job.weight = <const double *>cnp.PyArray_DATA(class_weight)
         job.real_weight = <const char *>cnp.PyArray_DATA(real_weight)
         job.weight_total = total(real_weight)
     set_spread(&job, weight is not None, given)
     if sample_weight is not None:
         of_samples = samples_array(sample_weight, "sample_weight", logits, class_axis)
-    job.grad_scale = 1.0
-    if grad_output is not None:
-        if not want_grad:
-            raise ValueError("grad_output: given without return_grad=True")
-        if how == NONE and not isinstance(grad_output, (int, float)):
-            upstream = real_array(grad_output, "grad_output")
-        if upstream is not None and cnp.PyArray_NDIM(upstream) > 0:
-            upstream = samples_array(upstream, "grad_output", logits, class_axis)
-        else:
-            job.grad_scale = real_scalar(grad_output if upstream is None else upstream, "grad_output")
-            upstream = None
+    upstream = upstream_of(&job, grad_output, want_grad, how, logits, class_axis)
     loss_array = loss_result(out, how, logits, class_axis, loss_code)
     grad_array = grad_result(grad_out, want_grad, logits)
-    if out is not None or grad_out is not None:
-        read = (logits, wanted, class_weight, of_samples, upstream)
-        names = ("input", "target", "weight", "sample_weight", "grad_output")
-        check_written(out, "out", read, names)
-        check_written(grad_out, "grad_out", (*read, out), (*names, "out"))
-    describe(&job.input, logits, class_axis)
-    describe(&job.target, wanted, class_axis if given else -1)
-    describe(&job.sample_weight, of_samples, -1)
-    describe(&job.grad_output, upstream, -1)
-    describe(&job.loss_out, loss_array, -1)
-    describe(&job.grad_out, grad_array, class_axis)
-    lay_out(&job, class_axis, given, logits, wanted, of_samples, loss_array, grad_array, upstream)
-    loss = compute(&job, how, loss_code, wanted, loss_array, num_threads)
-    if how == NONE:
-        loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]
-    return (loss, grad_out if grad_out is not None else grad_array) if want_grad else loss
+    check_outputs(out, grad_out, logits, wanted, class_weight, of_samples, upstream)
+    place(&job, class_axis, given, logits, wanted, of_samples, loss_array, grad_array, upstream)
+    loss = compute(&job, check_targets, run_cross_entropy, how, loss_code, wanted, loss_array, num_threads)
+    return answer(loss, how, out, loss_array, want_grad, grad_out, grad_array)

@@ -1,4 +1,4 @@
-# Arrays of one number a sample, and where results go.
+# Weights and upstream gradients, where results go, and the run between them.
 
 cdef tuple sample_shape(cnp.ndarray logits, int class_axis):
     shape = (<object>logits).shape
@@ -14,11 +14,42 @@ cdef cnp.ndarray samples_array(object value, str name, cnp.ndarray logits, int c
     return array
 
 
-cdef object bad_target(cnp.ndarray target, Py_ssize_t first_bad, Py_ssize_t n_classes):
+cdef cnp.ndarray weigh_classes(Job *job, object weight):
+    """Sets the class weights. The job points into what is returned."""
+    cdef cnp.ndarray class_weight
+    job.weight = NULL
+    job.weight_total = job.n_classes
+    if weight is None:
+        return None
+    class_weight = class_array(weight, "weight", job.n_classes)
+    job.weight = <const double *>cnp.PyArray_DATA(class_weight)
+    return class_weight
+
+
+cdef cnp.ndarray upstream_of(Job *job, object grad_output, bint return_grad, int how, cnp.ndarray logits,
+                             int class_axis):
+    """The upstream gradient: a scalar goes into the job, one number a sample is returned."""
+    cdef cnp.ndarray upstream = None
+    job.grad_scale = 1.0
+    if grad_output is None:
+        return None
+    if not return_grad:
+        raise ValueError("grad_output: given without return_grad=True")
+    if how == NONE and not isinstance(grad_output, (int, float)):
+        upstream = real_array(grad_output, "grad_output")
+    if upstream is not None and cnp.PyArray_NDIM(upstream) > 0:
+        return samples_array(upstream, "grad_output", logits, class_axis)
+    job.grad_scale = real_scalar(grad_output if upstream is None else upstream, "grad_output")
+    return None
+
+
+cdef object bad_target(cnp.ndarray target, Py_ssize_t first_bad, int lowest, Py_ssize_t n_classes):
     position = np.unravel_index(first_bad, (<object>target).shape)
     value = (<object>target)[position]
     where = "" if not position else f" at {position[0] if len(position) == 1 else tuple(map(int, position))}"
-    return IndexError(f"target: got class {value}{where}, expected 0 to {n_classes - 1}: there are {n_classes} classes")
+    return IndexError(
+        f"target: got class {value}{where}, expected {lowest} to {n_classes - 1}: there are {n_classes} classes"
+    )
 
 
 cdef object scalar(double value, int loss_code):
@@ -77,3 +108,44 @@ cdef int check_written(object written, str name, tuple read, tuple names) except
         if array is not None:
             check_overlap(written, name, array, read_name, name == "grad_out" and read_name == "input")
     return 0
+
+
+cdef int check_outputs(object out, object grad_out, cnp.ndarray logits, cnp.ndarray target, cnp.ndarray class_weight,
+                       cnp.ndarray sample_weight, cnp.ndarray grad_output) except -1:
+    if out is None and grad_out is None:
+        return 0
+    read = (logits, target, class_weight, sample_weight, grad_output)
+    names = ("input", "target", "weight", "sample_weight", "grad_output")
+    check_written(out, "out", read, names)
+    check_written(grad_out, "grad_out", (*read, out), (*names, "out"))
+    return 0
+
+
+cdef object compute(Job *job, pass_fn check, pass_fn run, int how, int loss_code, cnp.ndarray target,
+                    cnp.ndarray loss_array, object num_threads):
+    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' losses lie in loss_out."""
+    cdef Totals totals
+    check(job, &totals, num_threads)
+    if totals.first_bad >= 0:
+        raise bad_target(target, totals.first_bad, -1 if check == check_class_lists else 0, job.n_classes)
+    cdef double weight = totals.weight
+    cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
+    if how == MEAN:
+        job.grad_scale = job.grad_scale / weight if any_coefficient else 0.0
+    if job.n_classes == 0 or job.n_samples == 0:    # nothing to compute: every sample there is is ignored
+        totals.loss = 0.0
+        if loss_array is not None:
+            loss_array[...] = 0
+    else:
+        run(job, &totals, num_threads)
+    if how == MEAN:
+        return scalar(totals.loss / weight if any_coefficient else NAN, loss_code)
+    return scalar(totals.loss, loss_code) if how == SUM else None
+
+
+cdef object answer(object loss, int how, object out, cnp.ndarray loss_array, bint return_grad, object grad_out,
+                   cnp.ndarray grad_array):
+    """What the caller gets. The memory given is the object given, and an array of one number a scalar."""
+    if how == NONE:
+        loss = out if out is not None else loss_array if cnp.PyArray_NDIM(loss_array) else loss_array[()]
+    return (loss, grad_out if grad_out is not None else grad_array) if return_grad else loss

@@ -34,7 +34,7 @@ ctypedef struct Job:
     Py_ssize_t length[MAX_AXES]
     int real_code                           # F32 or F64: what the arithmetic of a logit is done in
     Operand input
-    Operand target                          # class indices, or (SPREAD_GIVEN) probabilities
+    Operand target                          # class indices, (SPREAD_GIVEN) probabilities, or lists of classes
     Operand sample_weight                   # one a sample; NULL: all 1
     Operand loss_out                        # one loss a sample
     Operand grad_out
@@ -60,7 +60,7 @@ ctypedef struct Totals:
     double weight                           # sum of what the mean divides by, over samples that are not ignored
     int64_t n_valid                         # samples not ignored
     int64_t n_nonzero                       # of these, with a coefficient other than 0
-    Py_ssize_t first_bad                    # the first sample whose target is out of range, or -1
+    Py_ssize_t first_bad                    # where the first target lies that is out of range, in C order, or -1
 
 # One block of columns of one row: sum of exp(x) 2^-exponent over its classes, the target's left out.
 ctypedef struct RowPart:
@@ -97,12 +97,16 @@ ctypedef size_t (*scratch_fn)(const Job *job) noexcept nogil
 ctypedef struct KernelTable:
     block_fn check_target                   # where targets are indices
     block_fn weigh_samples                  # where they are probabilities
+    block_fn check_classes                  # where they are lists of classes
     block_fn row[2]
     part_fn row_part[2]
     fold_fn row_fold[2]
     grad_fn row_grad[2]
     block_fn lane[2]
+    block_fn nll
+    block_fn margin[2]
     scratch_fn row_scratch
     scratch_fn lane_scratch                 # depends on job.tile_samples
+    scratch_fn margin_scratch
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it
     Py_ssize_t column_block

@@ -75,6 +75,8 @@ include "row.pxi"
 include "row_grad.pxi"
 include "lane.pxi"
 include "lane_finish.pxi"
+include "nll.pxi"
+include "margin.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -104,6 +106,10 @@ cdef void lane_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     lane_block(job, begin, end, scratch, totals, <float>0)
 
 
+cdef void margin_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    margin_block(job, begin, end, scratch, totals, <float>0)
+
+
 cdef void row_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
     row_block(job, begin, end, scratch, totals, <double>0)
 
@@ -127,14 +133,20 @@ cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     lane_block(job, begin, end, scratch, totals, <double>0)
 
 
+cdef void margin_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    margin_block(job, begin, end, scratch, totals, <double>0)
+
+
 cdef KernelTable TABLE
-TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
+TABLE.check_target, TABLE.weigh_samples, TABLE.check_classes = check_target, weigh_samples, check_classes
 TABLE.row[F32], TABLE.row[F64] = row_f32, row_f64
 TABLE.row_part[F32], TABLE.row_part[F64] = row_part_f32, row_part_f64
 TABLE.row_fold[F32], TABLE.row_fold[F64] = row_fold_f32, row_fold_f64
 TABLE.row_grad[F32], TABLE.row_grad[F64] = row_grad_f32, row_grad_f64
 TABLE.lane[F32], TABLE.lane[F64] = lane_f32, lane_f64
-TABLE.row_scratch, TABLE.lane_scratch = row_scratch, lane_scratch
+TABLE.nll = nll_block
+TABLE.margin[F32], TABLE.margin[F64] = margin_f32, margin_f64
+TABLE.row_scratch, TABLE.lane_scratch, TABLE.margin_scratch = row_scratch, lane_scratch, margin_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 
 # The name keeps a capsule of another version of the table from being taken for this one.

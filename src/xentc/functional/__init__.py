@@ -5,5 +5,7 @@ type checker sees neither literally, either may come. The deprecated `size_avera
 """
 
 from xentc.functional._cross_entropy import cross_entropy
+from xentc.functional._margin import multilabel_margin_loss
+from xentc.functional._nll import nll_loss
 
-__all__ = ["cross_entropy"]
+__all__ = ["cross_entropy", "multilabel_margin_loss", "nll_loss"]

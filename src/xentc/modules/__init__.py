@@ -1,5 +1,7 @@
 """The losses as objects: frozen options with a call."""
 
 from xentc.modules._cross_entropy import CrossEntropyLoss
+from xentc.modules._margin import MultiLabelMarginLoss
+from xentc.modules._nll import NLLLoss
 
-__all__ = ["CrossEntropyLoss"]
+__all__ = ["CrossEntropyLoss", "MultiLabelMarginLoss", "NLLLoss"]
