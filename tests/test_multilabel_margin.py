@@ -168,7 +168,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("n_listed", [1, 5, 64, 65, 150])
+@pytest.mark.parametrize("n_listed", [1, 5, 32, 33, 64, 65, 150])
 @pytest.mark.parametrize("family", ROWS)
 def test_accuracy(isa: str, dtype: np.dtype, family: str, n_listed: int) -> None:
     rng = np.random.default_rng(n_listed)
@@ -186,7 +186,7 @@ def _to_longdouble(number: Fraction) -> np.longdouble:
     return np.longdouble(high) + np.longdouble(float(number - Fraction(high)))
 
 
-@pytest.mark.parametrize("n_classes", [1, 2, 31, 64, 65, 1000, 3000])
+@pytest.mark.parametrize("n_classes", [1, 2, 31, 32, 33, 65, 1000, 3000])
 def test_gradient_counts_pairs(isa: str, dtype: np.dtype, n_classes: int) -> None:
     """Times C it is of whole numbers, and each sample's add up to 0."""
     rng = np.random.default_rng(n_classes)
@@ -200,7 +200,7 @@ def test_gradient_counts_pairs(isa: str, dtype: np.dtype, n_classes: int) -> Non
     np.testing.assert_array_equal(grad, expected)
 
 
-@pytest.mark.parametrize("n_listed", [3, 64, 65, 500])
+@pytest.mark.parametrize("n_listed", [3, 32, 33, 500])
 def test_same_bits_on_any_number_of_threads(isa: str, dtype: np.dtype, n_listed: int) -> None:
     rng = np.random.default_rng(n_listed)
     input, target = rng.normal(0, 3, (101, 700)).astype(dtype), lists(rng, (101, 700), n_listed)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_type
 import numpy as np
 from numpy.typing import NDArray
 
-from xentc import CrossEntropyLoss, cross_entropy, get_num_threads, set_num_threads, show_config
+from xentc import (
+    CrossEntropyLoss,
+    MultiLabelMarginLoss,
+    NLLLoss,
+    cross_entropy,
+    get_num_threads,
+    multilabel_margin_loss,
+    nll_loss,
+    set_num_threads,
+    show_config,
+)
 
 Scalar: TypeAlias = np.floating[Any]
 Losses: TypeAlias = NDArray[np.floating[Any]]
@@ -105,6 +115,30 @@ def object_with_options(return_grad: bool) -> None:
     assert_type(criterion.reduction, str)
 
 
+def siblings(reduction: str, return_grad: bool) -> None:
+    assert_type(nll_loss(logits, target, weight, sample_weight=[1, 2], axis=1), Scalar)
+    assert_type(nll_loss(logits, target, reduction="sum", return_grad=True), tuple[Scalar, Grad])
+    assert_type(nll_loss(logits, target, reduction="none", out=losses), Losses)
+    assert_type(nll_loss(logits, target, reduction="none", return_grad=True, grad_output=2.0), tuple[Losses, Grad])
+    assert_type(nll_loss(logits, target, reduction=reduction), Loss)
+    assert_type(nll_loss(logits, target, reduction=reduction, return_grad=return_grad), Loss | tuple[Loss, Grad])
+    assert_type(NLLLoss(weight, ignore_index=1, axis=1)(logits, target, sample_weight=[1, 2]), Loss)
+    assert_type(NLLLoss()(logits, target, return_grad=True, grad_out=grad), tuple[Loss, Grad])
+    assert_type(NLLLoss()(logits, target, return_grad=return_grad), Loss | tuple[Loss, Grad])
+    lists = [[0, -1, 0], [2, 1, -1]]
+    assert_type(multilabel_margin_loss(logits, lists), Scalar)
+    assert_type(multilabel_margin_loss(3, 0, return_grad=True), tuple[Scalar, Grad])
+    assert_type(multilabel_margin_loss(logits, lists, reduction="none", out=losses), Losses)
+    assert_type(multilabel_margin_loss(logits, lists, reduction="none", return_grad=True), tuple[Losses, Grad])
+    assert_type(multilabel_margin_loss(logits, lists, None, None, reduction), Loss)
+    assert_type(
+        multilabel_margin_loss(logits, lists, reduction=reduction, return_grad=return_grad), Loss | tuple[Loss, Grad]
+    )
+    assert_type(MultiLabelMarginLoss(reduction="sum")(logits, lists), Loss)
+    assert_type(MultiLabelMarginLoss()(logits, lists, return_grad=True, grad_out=grad), tuple[Loss, Grad])
+    assert_type(MultiLabelMarginLoss()(logits, lists, return_grad=return_grad), Loss | tuple[Loss, Grad])
+
+
 def settings() -> None:
     assert_type(get_num_threads(), int)
     set_num_threads(None)
@@ -119,6 +153,8 @@ if TYPE_CHECKING:
     cross_entropy(logits, target, axis=1.0)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, grad_out=grad)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     criterion(logits, target, grad_output=1.0)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    multilabel_margin_loss(logits, target, weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    nll_loss(logits, target, label_smoothing=0.1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion(logits, target, weight=weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion.reduction = "sum"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     key: Hashable = criterion  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
@@ -128,6 +164,8 @@ if __name__ == "__main__":
     for known in ("mean", "sum", "none"):
         function(known, False)
         function(known, True)
+        siblings(known, False)
+        siblings(known, True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         deprecated()

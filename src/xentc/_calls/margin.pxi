@@ -34,9 +34,9 @@ def multilabel_margin_loss(object input, object target, object size_average, obj
     loss_array = loss_result(out, how, logits, class_axis, loss_code)
     grad_array = grad_result(grad_out, want_grad, logits)
     check_outputs(out, grad_out, logits, wanted, None, None, upstream)
-    logits, wanted = with_class_axis(logits), with_class_axis(wanted)
-    job.n_classes = cnp.PyArray_DIM(logits, class_axis)
+    job.n_classes = cnp.PyArray_DIM(logits, class_axis) if cnp.PyArray_NDIM(logits) else 1
     weigh_classes(&job, None)
-    place(&job, class_axis, True, logits, wanted, None, loss_array, with_class_axis(grad_array), upstream)
+    place(&job, class_axis, True, with_class_axis(logits), with_class_axis(wanted), None, loss_array,
+          with_class_axis(grad_array), upstream)
     loss = compute(&job, check_class_lists, run_margin, how, loss_code, wanted, loss_array, num_threads)
     return answer(loss, how, out, loss_array, want_grad, grad_out, grad_array)

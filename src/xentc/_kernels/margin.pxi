@@ -6,15 +6,15 @@
 # b) The thresholds are sorted. A class needs but its rank, the number of thresholds below it, and adds
 #    rank (x_i - nearest threshold below) + the distances from that threshold to those below it. Only distances are
 #    added, none of them negative: nothing cancels. O((m + C) log m).
-# c) A rank is counted: against every threshold, side by side, while there are FEW_LISTED or fewer, a function of m
-#    alone; by bisection where there are more.
+# c) A rank is counted against every threshold, LANES classes side by side, while there are FEW_LISTED or fewer: a
+#    function of m alone. Where there are more, it is found by bisection.
 # d) Listed classes are -inf in the copy of the row, and so have rank 0. Ranks count pairs of an unlisted class; those
 #    of a threshold are the classes of a higher rank. Counts are integers until the gradient is stored.
 # e) Sums keep what they are rounded by, and a threshold what x_j - 1 was rounded by: float64 rows need both.
 
 cdef enum:
-    FEW_LISTED = 64
-    MARGIN_ARRAYS = 9
+    FEW_LISTED = LANES
+    MARGIN_ARRAYS = 10
 
 # A thread's scratch, arrays of `width` numbers of 8 bytes.
 cdef struct Margin:
@@ -26,6 +26,7 @@ cdef struct Margin:
     double *origin              # [r]: the nearest threshold below a class of rank r
     double *origin_lost         # what that was rounded by
     double *below               # [r]: the distances from there to the thresholds further below
+    double *bounds              # the thresholds once more, as doubles
     char *row                   # reals: the row, -inf at its listed classes; at last, the gradient
     char *listed                # reals: the listed logits, in the target's order
     char *thresholds            # reals, sorted
@@ -48,7 +49,8 @@ cdef void place_margin(const Job *job, char *scratch, Margin *margin) noexcept n
     margin.origin = <double *>(margin.higher + width)
     margin.origin_lost = margin.origin + width
     margin.below = margin.origin_lost + width
-    margin.row = <char *>(margin.below + width)
+    margin.bounds = margin.below + width
+    margin.row = <char *>(margin.bounds + width)
     margin.listed = margin.row + width * 8
     margin.thresholds = margin.listed + width * 8
 
@@ -66,42 +68,44 @@ cdef void rank_few(const real *sorted, Py_ssize_t n, const real *x, int64_t *ran
         ranks[lane] = <int64_t>count[lane]
 
 
-cdef void rank_many(const real *sorted, Py_ssize_t n, const real *x, int64_t *ranks) noexcept nogil:
-    """The same, n at least 1 and the numbers sorted: LANES bisections at a time. A comparison becomes a mask: of a choice
-    gcc makes a branch, which is guessed wrong half of the time."""
+cdef void rank_many(const double *sorted, Py_ssize_t n, const real *x, int64_t *ranks) noexcept nogil:
+    """The same, n at least 1 and the numbers sorted: LANES bisections at a time. A comparison becomes a mask: of a
+    choice gcc makes a branch, which is guessed wrong half of the time. All is 64 bits wide, so that it vectorises."""
+    cdef double y[LANES]
     cdef Py_ssize_t half, lane
     for lane in range(LANES):
         ranks[lane] = 0
+        y[lane] = x[lane]
     while n > 1:
         half = n // 2
         for lane in range(LANES):
-            ranks[lane] += half & -<int64_t>(sorted[ranks[lane] + half - 1] < x[lane])
+            ranks[lane] += half & -<int64_t>(sorted[ranks[lane] + half - 1] < y[lane])
         n -= half
     for lane in range(LANES):
-        ranks[lane] += sorted[ranks[lane]] < x[lane]
+        ranks[lane] += sorted[ranks[lane]] < y[lane]
 
 
-cdef inline void rank(const real *sorted, Py_ssize_t n, const real *x, int64_t *ranks) noexcept nogil:
-    if n <= FEW_LISTED:
-        rank_few(sorted, n, x, ranks)
+cdef inline void rank(const Margin *margin, const real *x, int64_t *ranks) noexcept nogil:
+    """How many thresholds are below each of LANES numbers."""
+    if margin.n_listed <= FEW_LISTED:
+        rank_few(<const real *>margin.thresholds, margin.n_listed, x, ranks)
     else:
-        rank_many(sorted, n, x, ranks)
+        rank_many(margin.bounds, margin.n_listed, x, ranks)
 
 
 cdef void sort_few(const real *values, Py_ssize_t n, real *sorted) noexcept nogil:
-    """Each to its rank; of equal ones only the first place is taken by that, and a running maximum takes the others."""
+    """FEW_LISTED or fewer, each to its rank; of equal ones only the first place is taken by that, and a running maximum
+    takes the others."""
     cdef int64_t ranks[LANES]
     cdef real x[LANES]
-    cdef Py_ssize_t i, lane, filled
+    cdef Py_ssize_t i
+    for i in range(LANES):
+        x[i] = values[i] if i < n else <real>0
+    rank_few(values, n, x, ranks)
     for i in range(n):
         sorted[i] = <real>-INFINITY
-    for i from 0 <= i < n by LANES:
-        filled = min(n - i, <Py_ssize_t>LANES)
-        for lane in range(LANES):
-            x[lane] = values[i + lane] if lane < filled else <real>0
-        rank_few(values, n, x, ranks)
-        for lane in range(filled):
-            sorted[ranks[lane]] = x[lane]
+    for i in range(n):
+        sorted[ranks[i]] = x[i]
     for i in range(1, n):
         sorted[i] = larger(sorted[i], sorted[i - 1])
 
@@ -111,7 +115,7 @@ cdef void merge(const real *values, Py_ssize_t middle, Py_ssize_t end, real *mer
     cdef Py_ssize_t i = 0, j = middle, k = 0, second
     while i < middle and j < end:
         second = values[j] < values[i]
-        merged[k] = values[j] if second else values[i]
+        merged[k] = values[i + ((j - i) & -second)]     # no branch, as in rank_many
         k, i, j = k + 1, i + 1 - second, j + second
     memcpy(merged + k, values + i, (middle - i) * sizeof(real))
     memcpy(merged + k + (middle - i), values + j, (end - j) * sizeof(real))
@@ -141,6 +145,7 @@ cdef void set_thresholds(Margin *margin, real _) noexcept nogil:
         margin.origin[p + 1] = <double>sorted[p] - 1.0
         margin.origin_lost[p + 1] = two_sum_lost(sorted[p], -1.0) if fabs(sorted[p]) < INFINITY else 0.0
         thresholds[p] = sorted[p] - <real>1
+        margin.bounds[p] = thresholds[p]
         if p > 0:
             distance = margin.origin_lost[p + 1] - margin.origin_lost[p]
             if margin.origin[p + 1] != margin.origin[p]:        # two of -inf are no distance apart
@@ -175,7 +180,7 @@ cdef double sum_pairs(Margin *margin, bint count, real _) noexcept nogil:
     if count:
         memset(margin.higher, 0, (margin.n_listed + 1) * sizeof(int64_t))
     for v from 0 <= v < margin.width by LANES:
-        rank(<const real *>margin.thresholds, margin.n_listed, row + v, ranks)
+        rank(margin, row + v, ranks)
         for lane in range(LANES):
             term = (row[v + lane] - margin.origin[ranks[lane]]) - margin.origin_lost[ranks[lane]]
             term = times_f64(<double>ranks[lane], term) + margin.below[ranks[lane]]
@@ -200,7 +205,7 @@ cdef void count_listed(Margin *margin, real _) noexcept nogil:
         filled = min(margin.n_listed - i, <Py_ssize_t>LANES)
         for lane in range(LANES):
             x[lane] = listed[i + lane] - <real>1 if lane < filled else <real>0
-        rank(<const real *>margin.thresholds, margin.n_listed, x, ranks)
+        rank(margin, x, ranks)
         for lane in range(filled):
             margin.counts[margin.targets[i + lane]] -= margin.higher[ranks[lane] + 1]
 
