@@ -2,7 +2,7 @@
 
 (a) torch computes in float64. A pair whose 1 - x_j + x_i is rounded to another sign in float32 would count in one and
     not in the other: inputs are multiples of 1/64, which every dtype holds, and no pair lies nearer to the kink.
-(b) What xentc defines otherwise is taken out of a case: nan, and a scalar over no samples, which torch leaves unwritten.
+(b) What xentc defines otherwise is taken out of a case: nan, and scalars of no samples, which torch leaves unset.
 """
 
 from __future__ import annotations
