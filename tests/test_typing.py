@@ -13,11 +13,26 @@ import pytest
 import xentc
 from xentc import functional
 
-SIGNATURE = (
-    "(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean', "
-    "label_smoothing=0.0, *, axis=None, sample_weight=None, softcap=None, temperature=1.0, lse_square_scale=0.0, "
-    "return_grad=False, grad_output=None, out=None, grad_out=None, num_threads=None)"
-)
+CALL = "return_grad=False, grad_output=None, out=None, grad_out=None, num_threads=None)"
+SIGNATURES = {
+    "cross_entropy": "(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, "
+    "reduction='mean', label_smoothing=0.0, *, axis=None, sample_weight=None, softcap=None, temperature=1.0, "
+    "lse_square_scale=0.0, " + CALL,
+    "nll_loss": "(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean', *, "
+    "axis=None, sample_weight=None, " + CALL,
+    "multilabel_margin_loss": "(input, target, size_average=None, reduce=None, reduction='mean', *, " + CALL,
+}
+OUTPUTS = "*, out=None, return_grad=False, grad_output=None, grad_out=None, num_threads=None)"
+SIGNATURES |= {
+    "softmax": f"(input, axis=-1, {OUTPUTS}",
+    "log_softmax": f"(input, axis=-1, {OUTPUTS}",
+    "logsumexp": f"(input, axis=-1, keepdims=False, {OUTPUTS}",
+    "binary_cross_entropy": "(input, target, weight=None, size_average=None, reduce=None, reduction='mean', *, " + CALL,
+    "binary_cross_entropy_with_logits": "(input, target, weight=None, size_average=None, reduce=None, "
+    "reduction='mean', pos_weight=None, *, " + CALL,
+    "hinge_embedding_loss": "(input, target, margin=1.0, size_average=None, reduce=None, reduction='mean', *, " + CALL,
+}
+CLASSES = (xentc.CrossEntropyLoss, xentc.NLLLoss, xentc.MultiLabelMarginLoss, xentc.BCELoss)
 
 
 def bare(signature: inspect.Signature) -> str:
@@ -25,20 +40,12 @@ def bare(signature: inspect.Signature) -> str:
     return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
-OUTPUTS = "*, out=None, return_grad=False, grad_output=None, grad_out=None, num_threads=None)"
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signature(name: str) -> None:
+    assert bare(inspect.signature(getattr(xentc, name))) == SIGNATURES[name]
 
 
-def test_signature() -> None:
-    assert bare(inspect.signature(xentc.cross_entropy)) == SIGNATURE
-    assert bare(inspect.signature(xentc.softmax)) == f"(input, axis=-1, {OUTPUTS}"
-    assert bare(inspect.signature(xentc.log_softmax)) == f"(input, axis=-1, {OUTPUTS}"
-    assert bare(inspect.signature(xentc.logsumexp)) == f"(input, axis=-1, keepdims=False, {OUTPUTS}"
-
-
-FAMILY = [functional.softmax, functional.log_softmax, functional.logsumexp]
-
-
-@pytest.mark.parametrize("public", [functional.cross_entropy, xentc.CrossEntropyLoss.__call__, *FAMILY])
+@pytest.mark.parametrize("public", [getattr(functional, n) for n in SIGNATURES] + [c.__call__ for c in CLASSES])
 def test_overloads_name_every_parameter(public: object) -> None:
     names = set(inspect.signature(public).parameters)
     assert get_overloads(public)

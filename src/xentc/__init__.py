@@ -14,11 +14,20 @@ from xentc.functional import (
     hinge_embedding_loss,
     log_softmax,
     logsumexp,
+    multilabel_margin_loss,
+    nll_loss,
     score,
     softmax,
     top_logprobs,
 )
-from xentc.modules import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeEmbeddingLoss
+from xentc.modules import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HingeEmbeddingLoss,
+    MultiLabelMarginLoss,
+    NLLLoss,
+)
 
 if TYPE_CHECKING:
     from xentc.evaluation import Evaluation, Evaluator
@@ -30,6 +39,8 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "HingeEmbeddingLoss",
+    "MultiLabelMarginLoss",
+    "NLLLoss",
     "Scores",
     "__version__",
     "binary_cross_entropy",
@@ -40,6 +51,8 @@ __all__ = [
     "hinge_embedding_loss",
     "log_softmax",
     "logsumexp",
+    "multilabel_margin_loss",
+    "nll_loss",
     "score",
     "set_num_threads",
     "show_config",

@@ -106,3 +106,31 @@ def top_logprobs(
 def gather_logprobs(
     input: Readable, indices: Readable, axis: SupportsIndex | None, num_threads: SupportsIndex | None
 ) -> Losses: ...
+def nll_loss(
+    input: Readable,
+    target: Readable,
+    weight: Readable | None,
+    size_average: bool | None,
+    ignore_index: SupportsIndex,
+    reduce: bool | None,
+    reduction: str,
+    axis: SupportsIndex | None,
+    sample_weight: Readable | None,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Loss | tuple[Loss, Grad]: ...
+def multilabel_margin_loss(
+    input: Readable,
+    target: Readable,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+    return_grad: bool,
+    grad_output: Readable | None,
+    out: NDArray[Any] | None,
+    grad_out: NDArray[Any] | None,
+    num_threads: SupportsIndex | None,
+) -> Loss | tuple[Loss, Grad]: ...

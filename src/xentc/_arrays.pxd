@@ -5,7 +5,7 @@ cdef str shape_text(cnp.ndarray array)
 cdef bint same_shape(cnp.ndarray a, cnp.ndarray b)
 cdef int dtype_code(cnp.ndarray array) except -2
 cdef cnp.ndarray logits_array(object value)
-cdef cnp.ndarray target_array(object value, cnp.ndarray logits)
+cdef cnp.ndarray target_array(object value, cnp.ndarray logits, bint or_given)
 cdef cnp.ndarray index_array(object value, str name)
 cdef cnp.ndarray real_array(object value, str name)
 cdef cnp.ndarray class_array(object value, str name, Py_ssize_t n_classes)

@@ -110,8 +110,8 @@ cdef cnp.ndarray logits_array(object value):
     return array
 
 
-cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
-    """The target: integers, or floating-point numbers of the input's shape."""
+cdef cnp.ndarray target_array(object value, cnp.ndarray logits, bint or_given):
+    """The target: integers, or, where they may be given, probabilities: floating-point numbers of the input's shape."""
     cdef cnp.ndarray array
     cdef int code
     if isinstance(value, int) and not isinstance(value, bool):
@@ -120,16 +120,15 @@ cdef cnp.ndarray target_array(object value, cnp.ndarray logits):
     if array.size == 0 and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)      # an empty list says nothing of its dtype
     code = dtype_code(array)
-    if code >= I8 or (code >= 0 and same_shape(array, logits)):
+    if code >= I8 or (code >= 0 and or_given and same_shape(array, logits)):
         return array
     if code >= 0 and cnp.PyArray_NDIM(array) == cnp.PyArray_NDIM(logits) + 1 and dtype_code(logits) >= I8:
         raise TypeError("target: got floating-point numbers and input: got integers, are the two swapped?")
-    if code >= 0:
-        raise TypeError(
-            f"target: got {kind_of(array)} of shape {shape_text(array)}, expected class indices of an integer dtype, "
-            f"or probabilities of the input's shape {shape_text(logits)}"
-        )
-    raise TypeError(f"target: got {kind_of(array)}, expected class indices of an integer dtype, or probabilities")
+    expected = "class indices of an integer dtype"
+    if or_given:
+        expected += f", or probabilities of the input's shape {shape_text(logits)}"
+    shape = f" of shape {shape_text(array)}" if code >= 0 else ""
+    raise TypeError(f"target: got {kind_of(array)}{shape}, expected {expected}")
 
 
 cdef cnp.ndarray index_array(object value, str name):

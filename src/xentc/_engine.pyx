@@ -32,6 +32,7 @@ cdef extern from "_process.h" nogil:
 
 cdef enum:
     BLOCK_LOGITS = 1 << 15          # work of a block: some 5 us, against 0.1 us to hand it out
+    MARGIN_WORK = 16                # a class of multilabel_margin_loss costs as much as this many logits
     LANE_CLASSES = 128              # contiguous classes up to this many are transposed and run side by side
     LANE_BLOCK_LEAST = 128          # samples, so that a plane of an image is read in runs
     LANE_TILE = 1024
@@ -297,6 +298,23 @@ cdef int check_targets(Job *job, Totals *totals, object num_threads) except -1:
     cdef block_fn check = table.weigh_samples if job.spread == SPREAD_GIVEN else table.check_target
     job.block_samples = BLOCK_LOGITS
     return run_samples(check, job, 0, 1, totals, num_threads)
+
+
+cdef int check_class_lists(Job *job, Totals *totals, object num_threads) except -1:
+    """The same for lists of classes; totals.first_bad counts entries, not samples."""
+    job.block_samples = max(BLOCK_LOGITS // job.n_classes, <Py_ssize_t>1)
+    return run_samples(table.check_classes, job, 0, job.n_classes, totals, num_threads)
+
+
+cdef int run_nll(Job *job, Totals *totals, object num_threads) except -1:
+    plan(job)
+    return run_samples(table.nll, job, 0, 1 if job.grad_out.data == NULL else job.n_classes, totals, num_threads)
+
+
+cdef int run_margin(Job *job, Totals *totals, object num_threads) except -1:
+    cdef Py_ssize_t work = job.n_classes * MARGIN_WORK
+    job.block_samples = max(BLOCK_LOGITS // work, <Py_ssize_t>1)
+    return run_samples(table.margin[job.real_code], job, table.margin_scratch(job), work, totals, num_threads)
 
 
 cdef int run_classes(const ClassKernels *kernels, Job *job, bint writes, Totals *totals, object num_threads) except -1:

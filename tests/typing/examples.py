@@ -14,6 +14,8 @@ from xentc import (
     Evaluation,
     Evaluator,
     HingeEmbeddingLoss,
+    MultiLabelMarginLoss,
+    NLLLoss,
     Scores,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -23,6 +25,8 @@ from xentc import (
     hinge_embedding_loss,
     log_softmax,
     logsumexp,
+    multilabel_margin_loss,
+    nll_loss,
     score,
     set_num_threads,
     show_config,
@@ -170,6 +174,30 @@ def evaluation() -> None:
     other.reset()
 
 
+def siblings(reduction: str, return_grad: bool) -> None:
+    assert_type(nll_loss(logits, target, weight, sample_weight=[1, 2], axis=1), Scalar)
+    assert_type(nll_loss(logits, target, reduction="sum", return_grad=True), tuple[Scalar, Grad])
+    assert_type(nll_loss(logits, target, reduction="none", out=losses), Losses)
+    assert_type(nll_loss(logits, target, reduction="none", return_grad=True, grad_output=2.0), tuple[Losses, Grad])
+    assert_type(nll_loss(logits, target, reduction=reduction), Loss)
+    assert_type(nll_loss(logits, target, reduction=reduction, return_grad=return_grad), Loss | tuple[Loss, Grad])
+    assert_type(NLLLoss(weight, ignore_index=1, axis=1)(logits, target, sample_weight=[1, 2]), Loss)
+    assert_type(NLLLoss()(logits, target, return_grad=True, grad_out=grad), tuple[Loss, Grad])
+    assert_type(NLLLoss()(logits, target, return_grad=return_grad), Loss | tuple[Loss, Grad])
+    lists = [[0, -1, 0], [2, 1, -1]]
+    assert_type(multilabel_margin_loss(logits, lists), Scalar)
+    assert_type(multilabel_margin_loss(3, 0, return_grad=True), tuple[Scalar, Grad])
+    assert_type(multilabel_margin_loss(logits, lists, reduction="none", out=losses), Losses)
+    assert_type(multilabel_margin_loss(logits, lists, reduction="none", return_grad=True), tuple[Losses, Grad])
+    assert_type(multilabel_margin_loss(logits, lists, None, None, reduction), Loss)
+    assert_type(
+        multilabel_margin_loss(logits, lists, reduction=reduction, return_grad=return_grad), Loss | tuple[Loss, Grad]
+    )
+    assert_type(MultiLabelMarginLoss(reduction="sum")(logits, lists), Loss)
+    assert_type(MultiLabelMarginLoss()(logits, lists, return_grad=True, grad_out=grad), tuple[Loss, Grad])
+    assert_type(MultiLabelMarginLoss()(logits, lists, return_grad=return_grad), Loss | tuple[Loss, Grad])
+
+
 def settings() -> None:
     assert_type(get_num_threads(), int)
     set_num_threads(None)
@@ -186,6 +214,8 @@ if TYPE_CHECKING:
     softmax(logits, return_grad=True)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     softmax(logits, None)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     criterion(logits, target, grad_output=1.0)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    multilabel_margin_loss(logits, target, weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    nll_loss(logits, target, label_smoothing=0.1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion(logits, target, weight=weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     criterion.reduction = "sum"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     Evaluator(weight)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
@@ -205,6 +235,8 @@ if __name__ == "__main__":
     for known in ("mean", "sum", "none"):
         function(known, False)
         function(known, True)
+        siblings(known, False)
+        siblings(known, True)
     scores()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -15,11 +15,11 @@ cdef int set_options(Job *job, object label_smoothing, object softcap, object te
 
 cdef int set_dtypes(Job *job, cnp.ndarray logits, cnp.ndarray target, bint given) except -1:
     """What the arithmetic is done in, and (returned) what the loss is. Transformed logits are computed in float64."""
-    cdef int loss_code = loss_code_of(logits)
-    job.real_code = loss_code
+    cdef int code = loss_code_of(logits)
+    job.real_code = code
     if job.softcap != 0 or job.temperature != 1 or (given and dtype_code(target) == F64):
         job.real_code = F64
-    return loss_code
+    return code
 
 
 cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
@@ -30,57 +30,31 @@ cdef void set_spread(Job *job, bint weighted, bint given) noexcept:
         job.spread = SPREAD_WEIGHT if weighted else SPREAD_EVEN
 
 
-cdef object compute(Job *job, int how, int loss_code, cnp.ndarray target, cnp.ndarray loss_array, object num_threads):
-    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' losses lie in loss_out."""
-    cdef Totals totals
-    check_targets(job, &totals, num_threads)
-    if totals.first_bad >= 0:
-        raise bad_class(target, "target", totals.first_bad, job.n_classes)
-    cdef double weight = totals.weight
-    cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
-    if how == MEAN:
-        job.grad_scale = job.grad_scale / weight if any_coefficient else 0.0
-    if job.n_classes == 0 or job.n_samples == 0:    # nothing to compute: every sample there is is ignored
-        totals.loss = 0.0
-        if loss_array is not None:
-            loss_array[...] = 0
-    else:
-        run_cross_entropy(job, &totals, num_threads)
-    if how == MEAN:
-        return scalar(totals.loss / weight if any_coefficient else NAN, loss_code)
-    return scalar(totals.loss, loss_code) if how == SUM else None
-
-
 def cross_entropy(object input, object target, object weight, object size_average, object ignore_index, object reduce,
                   object reduction, object label_smoothing, object axis, object sample_weight, object softcap,
                   object temperature, object lse_square_scale, object return_grad, object grad_output, object out,
                   object grad_out, object num_threads):
     """xentc.cross_entropy, every argument by position; see functional/."""
     cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array
-    cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream = None
-    cdef int class_axis = class_axis_of(logits, axis, target), how = MEAN, loss_code
+    cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream
+    cdef int class_axis = class_axis_of(logits, axis, target), how, loss_code
     cdef bint given, want_grad = flag(return_grad, "return_grad")
     cdef Job job
-    cdef Source sources[N_OPERANDS]
-    if not isinstance(reduction, str) or reduction != "mean" or size_average is not None or reduce is not None:
-        how = reduction_of(size_average, reduce, reduction)
-    wanted = target_array(target, logits)
+    how = reduction_of(size_average, reduce, reduction)
+    wanted = target_array(target, logits, True)
     given = dtype_code(wanted) < I8
     job.n_classes = cnp.PyArray_DIM(logits, class_axis)
     job.ignore_index = ignore_index_of(ignore_index)
     if not given:
-        check_target_shape(logits, class_axis, wanted)
+        check_target_shape(logits, class_axis, wanted, True)
     elif job.ignore_index >= 0:
         raise ValueError(f"ignore_index: got {job.ignore_index} with probabilities as target, which ignore no class")
     set_options(&job, label_smoothing, softcap, temperature, lse_square_scale)
     loss_code = set_dtypes(&job, logits, wanted, given)
-    job.weight = NULL
     job.real_weight = NULL
-    job.weight_total = job.n_classes
+    class_weight = weigh_classes(&job, weight)
     if weight is not None:
-        class_weight = class_array(weight, "weight", job.n_classes)
         real_weight = class_weight if job.real_code == F64 else as_float32(class_weight)
-        job.weight = <const double *>cnp.PyArray_DATA(class_weight)
         job.real_weight = <const char *>cnp.PyArray_DATA(real_weight)
         job.weight_total = total(real_weight)
     set_spread(&job, weight is not None, given)
@@ -92,13 +66,6 @@ def cross_entropy(object input, object target, object weight, object size_averag
     if out is not None or grad_out is not None:
         check_outputs(out, grad_out, (logits, wanted, class_weight, of_samples, upstream),
                       ("input", "target", "weight", "sample_weight", "grad_output"))
-    describe(&sources[0], &job.input, logits, class_axis)
-    describe(&sources[1], &job.target, wanted, class_axis if given else -1)
-    describe(&sources[2], &job.sample_weight, of_samples, -1)
-    describe(&sources[3], &job.grad_output, upstream, -1)
-    describe(&sources[4], &job.loss_out, loss_array, -1)
-    describe(&sources[5], &job.grad_out, grad_array, class_axis)
-    describe(&sources[6], &job.pos_weight, None, -1)
-    lay_out(&job, sources, class_axis, NULL, logits)
-    loss = compute(&job, how, loss_code, wanted, loss_array, num_threads)
+    place(&job, class_axis, given, logits, wanted, of_samples, loss_array, grad_array, upstream)
+    loss = compute(&job, check_targets, run_cross_entropy, how, loss_code, wanted, loss_array, num_threads)
     return answer(loss, how, loss_array, out, want_grad, grad_array, grad_out)

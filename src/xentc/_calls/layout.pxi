@@ -19,8 +19,9 @@ cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1
     return axis_of(logits, axis, "an integer or None")
 
 
-cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray target) except -1:
-    """Indices: the input's shape without its class axis, and nothing else."""
+cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray target, bint or_given) except -1:
+    """Indices: the input's shape without its class axis, and nothing else. What is said of others depends on whether
+    probabilities could have been given."""
     cdef int ndim = cnp.PyArray_NDIM(logits), i, j = 0
     cdef bint fits = cnp.PyArray_NDIM(target) == ndim - 1
     if fits:
@@ -30,15 +31,16 @@ cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targ
                 j += 1
     if fits:
         return 0
-    if same_shape(target, logits):
+    if or_given and same_shape(target, logits):
         raise TypeError(
             f"target: got integers of the input's shape {shape_text(target)}, expected class indices of the input's "
             "shape without its class axis, or floating-point probabilities of the input's shape"
         )
-    shape = (<object>logits).shape
+    expected = f"{sample_shape(logits, class_axis)} (class indices)"
+    if or_given:
+        expected += f" or {shape_text(logits)} (class probabilities)"
     raise ValueError(
-        f"target: got shape {shape_text(target)} for an input of shape {shape_text(logits)}, expected "
-        f"{shape[:class_axis] + shape[class_axis + 1:]} (class indices) or {shape} (class probabilities)"
+        f"target: got shape {shape_text(target)} for an input of shape {shape_text(logits)}, expected {expected}"
     )
 
 
@@ -124,3 +126,18 @@ cdef void lay_out(Job *job, const Source *sources, int class_axis, const int *or
             add_axis(job, sources, length)
     if job.n_axes == 0:     # one sample
         job.n_axes, job.length[0] = 1, 1
+
+
+cdef int place(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.ndarray target, cnp.ndarray sample_weight,
+               cnp.ndarray loss_out, cnp.ndarray grad_out, cnp.ndarray grad_output) except -1:
+    """All operands; `given` says whether the target has a class axis."""
+    cdef Source sources[N_OPERANDS]
+    describe(&sources[0], &job.input, logits, class_axis)
+    describe(&sources[1], &job.target, target, class_axis if given else -1)
+    describe(&sources[2], &job.sample_weight, sample_weight, -1)
+    describe(&sources[3], &job.grad_output, grad_output, -1)
+    describe(&sources[4], &job.loss_out, loss_out, -1)
+    describe(&sources[5], &job.grad_out, grad_out, class_axis)
+    describe(&sources[6], &job.pos_weight, None, -1)
+    lay_out(job, sources, class_axis, NULL, logits)
+    return 0

@@ -48,3 +48,19 @@ cdef double option(object value, str name, double low, double high, bint open_en
     if open_ends and low < number < high or not open_ends and low <= number <= high and number != INFINITY:
         return number
     raise ValueError(f"{name}: got {number}, expected {expected}")
+
+
+cdef int loss_code_of(cnp.ndarray logits) except -1:
+    """What the loss is, and what the arithmetic is done in unless an option asks for more."""
+    cdef int code = dtype_code(logits)
+    return F32 if code == F32 or code == F16 or code == BF16 else F64
+
+
+cdef int set_plain(Job *job, cnp.ndarray logits) except -1:
+    """No spread target and no transform. Returns what the loss is."""
+    job.spread = SPREAD_NONE
+    job.keep, job.share, job.lse_square_scale, job.softcap, job.temperature = 1, 0, 0, 0, 1
+    job.real_weight = NULL
+    job.stream_grad = False
+    job.real_code = loss_code_of(logits)
+    return job.real_code

@@ -1,10 +1,4 @@
-# Arrays of one number a sample, and where results go.
-
-cdef int loss_code_of(cnp.ndarray logits) except -1:
-    """The dtype of losses: that of the input, but none is a half and none an integer."""
-    cdef int code = dtype_code(logits)
-    return F32 if code == F32 or code == F16 or code == BF16 else F64
-
+# Weights and upstream gradients, where results go, and the run between them.
 
 cdef tuple sample_shape(cnp.ndarray logits, int class_axis):
     """All of the shape where there is no class axis, which -1 stands for here and below."""
@@ -21,11 +15,27 @@ cdef cnp.ndarray samples_array(object value, str name, cnp.ndarray logits, int c
     return array
 
 
-cdef object bad_class(cnp.ndarray indices, str name, Py_ssize_t first_bad, Py_ssize_t n_classes):
+cdef object bad_class(cnp.ndarray indices, str name, Py_ssize_t first_bad, int lowest, Py_ssize_t n_classes):
     position = np.unravel_index(first_bad, (<object>indices).shape)
     value = (<object>indices)[position]
     where = "" if not position else f" at {position[0] if len(position) == 1 else tuple(map(int, position))}"
-    return IndexError(f"{name}: got class {value}{where}, expected 0 to {n_classes - 1}: there are {n_classes} classes")
+    return IndexError(
+        f"{name}: got class {value}{where}, expected {lowest} to {n_classes - 1}: there are {n_classes} classes"
+    )
+
+
+cdef cnp.ndarray weigh_classes(Job *job, object weight):
+    """Sets the class weights. The job points into what is returned."""
+    cdef cnp.ndarray class_weight
+    job.weight = NULL
+    job.weight_total = job.n_classes
+    if weight is None:
+        return None
+    class_weight = class_array(weight, "weight", job.n_classes)
+    job.weight = <const double *>cnp.PyArray_DATA(class_weight)
+    return class_weight
+
+
 
 
 cdef object scalar(double value, int loss_code):
@@ -122,3 +132,27 @@ cdef int check_written(object written, str name, tuple read, tuple names, bint o
         if array is not None:
             check_overlap(written, name, array, read_name, over_input and read_name == "input")
     return 0
+
+
+cdef object compute(Job *job, pass_fn check, pass_fn run, int how, int loss_code, cnp.ndarray target,
+                    cnp.ndarray loss_array, object num_threads):
+    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' losses lie in loss_out."""
+    cdef Totals totals
+    check(job, &totals, num_threads)
+    if totals.first_bad >= 0:
+        raise bad_class(target, "target", totals.first_bad, -1 if check == check_class_lists else 0, job.n_classes)
+    cdef double weight = totals.weight
+    cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
+    if how == MEAN:
+        job.grad_scale = job.grad_scale / weight if any_coefficient else 0.0
+    if job.n_classes == 0 or job.n_samples == 0:    # nothing to compute: every sample there is is ignored
+        totals.loss = 0.0
+        if loss_array is not None:
+            loss_array[...] = 0
+    else:
+        run(job, &totals, num_threads)
+    if how == MEAN:
+        return scalar(totals.loss / weight if any_coefficient else NAN, loss_code)
+    return scalar(totals.loss, loss_code) if how == SUM else None
+
+

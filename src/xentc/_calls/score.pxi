@@ -9,11 +9,8 @@ cdef int set_scoring(Job *job, Source *sources, cnp.ndarray logits, int class_ax
     cdef int loss_code
     job.n_classes = cnp.PyArray_DIM(logits, class_axis)
     job.ignore_index = -100
-    set_options(job, 0.0, None, 1.0, 0.0)
-    loss_code = set_dtypes(job, logits, logits, False)
-    job.spread = SPREAD_NONE
-    job.weight, job.real_weight, job.weight_total = NULL, NULL, job.n_classes
-    job.stream_grad = False
+    loss_code = set_plain(job, logits)
+    job.weight, job.weight_total = NULL, job.n_classes
     describe(&sources[0], &job.input, logits, class_axis)
     describe(&sources[1], &job.target, None, -1)
     describe(&sources[2], &job.sample_weight, None, -1)
@@ -54,7 +51,7 @@ def score(object input, object target, object axis, object ignore_index, object 
     lay_out(&job, sources, class_axis, NULL, logits)
     check_targets(&job, &totals, num_threads)
     if totals.first_bad >= 0:
-        raise bad_class(wanted, "target", totals.first_bad, job.n_classes)
+        raise bad_class(wanted, "target", totals.first_bad, 0, job.n_classes)
     shape, dtype = (<object>wanted).shape, dtype_of(code)
     nll, lse, entropy, confidence = (np.empty(shape, dtype) for _ in range(4))
     rank, prediction = np.empty(shape, np.int64), np.empty(shape, np.int64)
@@ -140,4 +137,4 @@ cdef int check_classes(cnp.ndarray indices, str name, Py_ssize_t n_classes) exce
     array = <object>indices
     if array.size == 0 or (array.min() >= 0 and array.max() < n_classes):
         return 0
-    raise bad_class(indices, name, np.flatnonzero((array < 0) | (array >= n_classes))[0], n_classes)
+    raise bad_class(indices, name, np.flatnonzero((array < 0) | (array >= n_classes))[0], 0, n_classes)

@@ -38,16 +38,15 @@ cdef cnp.ndarray upstream_array(object grad_output, bint return_grad, tuple shap
     return array
 
 
-cdef void set_plain(Job *job, cnp.ndarray logits) noexcept:
-    """No loss: no weights, no smoothing, logits as they are."""
-    job.real_code = loss_code_of(logits)
-    job.spread = SPREAD_NONE
-    job.keep, job.share, job.lse_square_scale, job.softcap, job.temperature, job.grad_scale = 1, 0, 0, 0, 1, 1
+cdef int set_family(Job *job, cnp.ndarray logits) except -1:
+    """No loss: no weights either, and no targets."""
+    set_plain(job, logits)
+    job.grad_scale = 1
     job.weight = NULL
-    job.real_weight = NULL
     job.weight_total = job.n_classes
     job.ignore_index = -100
     job.target.data, job.target.code, job.target.swapped = <char *>&NO_CLASS, I64, False
+    return 0
 
 
 cdef object run_family(int operation, object input, object axis, bint keepdims, object return_grad, object grad_output,
@@ -73,7 +72,7 @@ cdef object run_family(int operation, object input, object axis, bint keepdims, 
     describe(&sources[4], &job.grad_output, with_axis(upstream) if full else upstream, class_axis if full else -1)
     describe(&sources[5], &job.grad_out, with_axis(grad), class_axis)
     describe(&sources[6], &job.pos_weight, None, -1)
-    set_plain(&job, rows)
+    set_family(&job, rows)
     lay_out(&job, sources, class_axis, NULL, rows)
     run_softmax(&job, num_threads)
     if job.n_classes == 0 and not full:

@@ -64,7 +64,7 @@ ctypedef struct Job:
     int operation                           # of the softmax family
     int real_code                           # F32 or F64: what the arithmetic of a logit is done in
     Operand input
-    Operand target                          # class indices, or (SPREAD_GIVEN) probabilities
+    Operand target                          # class indices, (SPREAD_GIVEN) probabilities, or lists of classes
     Operand sample_weight                   # one a sample; NULL: all 1
     Operand loss_out                        # one loss a sample; of softmax and log_softmax, one value a logit
     Operand grad_out
@@ -96,7 +96,7 @@ ctypedef struct Totals:
     double weight                           # sum of what the mean divides by, over samples that are not ignored
     int64_t n_valid                         # samples not ignored
     int64_t n_nonzero                       # of these, with a coefficient other than 0
-    Py_ssize_t first_bad                    # the first sample whose target is out of range, or -1
+    Py_ssize_t first_bad                    # where the first target lies that is out of range, in C order, or -1
 
 # One block of columns of one row: sum of exp(x) 2^-exponent over its classes, the target's left out.
 ctypedef struct RowPart:
@@ -146,6 +146,7 @@ ctypedef struct ClassKernels:
 ctypedef struct KernelTable:
     block_fn check_target                   # where targets are indices
     block_fn weigh_samples                  # where they are probabilities
+    block_fn check_classes                  # where they are lists of classes
     ClassKernels cross_entropy[2]
     ClassKernels softmax[2]
     ClassKernels score[2]                   # without parts, as the next
@@ -157,5 +158,8 @@ ctypedef struct KernelTable:
     block_fn lane_top[2]
     scratch_fn row_top_scratch
     scratch_fn lane_top_scratch             # depends on job.tile_samples
+    block_fn nll
+    block_fn margin[2]
+    scratch_fn margin_scratch
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it
     Py_ssize_t column_block

@@ -15,12 +15,17 @@ cdef Py_ssize_t count_valid(const int64_t *indices, Py_ssize_t n, Py_ssize_t n_c
     return n_valid
 
 
+cdef inline double target_coefficient(const Job *job, Py_ssize_t sample, int64_t index) noexcept nogil:
+    """What multiplies the loss of a sample whose target is this class."""
+    return product(sample_weight(job, sample), 1.0 if job.weight == NULL else job.weight[index])
+
+
 cdef void weigh(const Job *job, const int64_t *indices, Py_ssize_t sample, Py_ssize_t n, Totals *totals) noexcept nogil:
     cdef Py_ssize_t i
     cdef double weight
     for i in range(n):
         if indices[i] != job.ignore_index:
-            weight = product(sample_weight(job, sample + i), 1.0 if job.weight == NULL else job.weight[indices[i]])
+            weight = target_coefficient(job, sample + i, indices[i])
             totals.weight += weight
             totals.n_nonzero += weight != 0.0
 
@@ -56,3 +61,24 @@ cdef void weigh_samples(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *
         weight = sample_weight(job, sample)
         totals.weight += weight
         totals.n_nonzero += weight != 0.0
+
+
+cdef void check_classes(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                        Totals *totals) noexcept nogil:
+    """The same where each sample has a list of classes, -1 at its end: every entry counts, also behind that."""
+    cdef int64_t indices[CHECK_TILE]
+    cdef Py_ssize_t sample, k, n, i
+    cdef bint any_bad
+    weigh_samples(job, begin, end, scratch, totals)
+    for sample in range(begin, end):
+        for k from 0 <= k < job.n_classes by CHECK_TILE:
+            n = min(job.n_classes - k, <Py_ssize_t>CHECK_TILE)
+            load_class_indices(job, sample, k, n, indices)
+            any_bad = False
+            for i in range(n):
+                any_bad |= <uint64_t>indices[i] + 1 > <uint64_t>job.n_classes
+            if any_bad:
+                for i in range(n):
+                    if not -1 <= indices[i] < job.n_classes:
+                        totals.first_bad = sample * job.n_classes + k + i
+                        return

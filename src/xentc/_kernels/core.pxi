@@ -128,6 +128,8 @@ include "score.pxi"
 include "lane_score.pxi"
 include "top.pxi"
 include "lane_top.pxi"
+include "nll.pxi"
+include "margin.pxi"
 
 
 cdef size_t row_scratch(const Job *job) noexcept nogil:
@@ -157,6 +159,10 @@ cdef void lane_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
     lane_block(job, begin, end, scratch, totals, <float>0)
 
 
+cdef void margin_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    margin_block(job, begin, end, scratch, totals, <float>0)
+
+
 cdef void row_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
     row_block(job, begin, end, scratch, totals, <double>0)
 
@@ -178,6 +184,10 @@ cdef void row_grad_f64(const Job *job, Py_ssize_t sample, Py_ssize_t block, char
 
 cdef void lane_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
     lane_block(job, begin, end, scratch, totals, <double>0)
+
+
+cdef void margin_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    margin_block(job, begin, end, scratch, totals, <double>0)
 
 
 cdef void map_f32(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
@@ -313,7 +323,7 @@ cdef void lane_gather_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char
 
 
 cdef KernelTable TABLE
-TABLE.check_target, TABLE.weigh_samples = check_target, weigh_samples
+TABLE.check_target, TABLE.weigh_samples, TABLE.check_classes = check_target, weigh_samples, check_classes
 TABLE.cross_entropy[F32] = ClassKernels(row_f32, row_part_f32, row_fold_f32, row_grad_f32, lane_f32,
                                         row_scratch, lane_scratch)
 TABLE.cross_entropy[F64] = ClassKernels(row_f64, row_part_f64, row_fold_f64, row_grad_f64, lane_f64,
@@ -332,6 +342,9 @@ TABLE.map_scratch = map_scratch
 TABLE.row_top[F32], TABLE.row_top[F64] = row_top_f32, row_top_f64
 TABLE.lane_top[F32], TABLE.lane_top[F64] = lane_top_f32, lane_top_f64
 TABLE.row_top_scratch, TABLE.lane_top_scratch = row_top_scratch, lane_top_scratch
+TABLE.nll = nll_block
+TABLE.margin[F32], TABLE.margin[F64] = margin_f32, margin_f64
+TABLE.margin_scratch = margin_scratch
 TABLE.tile_lanes, TABLE.column_block = LANE_WIDTH, COLUMN_BLOCK
 
 # The name keeps a capsule of another version of the table from being taken for this one.

@@ -194,12 +194,12 @@ cdef inline void copy_indices(const char *source, Py_ssize_t n, Py_ssize_t strid
             indices[i] = <int64_t>bits
 
 
-cdef void load_indices(const Job *job, Py_ssize_t sample, Py_ssize_t n, int64_t *indices) noexcept nogil:
-    """The targets of n samples on one run, as int64."""
-    cdef const char *source = sample_pointer(job, &job.target, sample)
-    cdef Py_ssize_t stride = job.target.stride_bytes[job.n_axes - 1], i
+cdef void load_index_run(const Job *job, const char *source, Py_ssize_t n, Py_ssize_t stride,
+                         int64_t *indices) noexcept nogil:
+    """n targets along one stride, as int64."""
     cdef int64_t unreachable = -1 if job.ignore_index != -1 else -2
     cdef int code = job.target.code
+    cdef Py_ssize_t i
     if job.target.swapped or <size_t>source % item_bytes(code) or stride % item_bytes(code):
         copy_indices(source, n, stride, code, job.target.swapped, unreachable, indices)
     elif code == I64:
@@ -213,6 +213,18 @@ cdef void load_indices(const Job *job, Py_ssize_t sample, Py_ssize_t n, int64_t 
             indices[i] = (<const unsigned char *>(source + i * stride))[0]
     else:
         copy_indices(source, n, stride, code, False, unreachable, indices)
+
+
+cdef inline void load_indices(const Job *job, Py_ssize_t sample, Py_ssize_t n, int64_t *indices) noexcept nogil:
+    """The targets of n samples on one run."""
+    load_index_run(job, sample_pointer(job, &job.target, sample), n, job.target.stride_bytes[job.n_axes - 1], indices)
+
+
+cdef inline void load_class_indices(const Job *job, Py_ssize_t sample, Py_ssize_t k, Py_ssize_t n,
+                                    int64_t *indices) noexcept nogil:
+    """n entries of one sample's list of classes, from the k-th on."""
+    cdef Py_ssize_t stride = job.target.class_stride_bytes
+    load_index_run(job, sample_pointer(job, &job.target, sample) + k * stride, n, stride, indices)
 
 
 cdef inline double sample_weight(const Job *job, Py_ssize_t sample) noexcept nogil:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xentc._arguments import score
-from xentc._arguments import score
 from xentc._exact import ZERO, ExactSum, Floats, Groups, exact_counts, exact_dot, exact_sum, exact_sums
 from xentc._types import Readable
 from xentc.evaluation._options import Options

@@ -8,6 +8,8 @@ from xentc.functional._binary import binary_cross_entropy
 from xentc.functional._binary_with_logits import binary_cross_entropy_with_logits
 from xentc.functional._cross_entropy import cross_entropy
 from xentc.functional._hinge import hinge_embedding_loss
+from xentc.functional._margin import multilabel_margin_loss
+from xentc.functional._nll import nll_loss
 from xentc.functional._score import Scores, gather_logprobs, score, top_logprobs
 from xentc.functional._softmax import log_softmax, logsumexp, softmax
 
@@ -20,6 +22,8 @@ __all__ = [
     "hinge_embedding_loss",
     "log_softmax",
     "logsumexp",
+    "multilabel_margin_loss",
+    "nll_loss",
     "score",
     "softmax",
     "top_logprobs",

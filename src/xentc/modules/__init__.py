@@ -2,5 +2,14 @@
 
 from xentc.modules._cross_entropy import CrossEntropyLoss
 from xentc.modules._elementwise import BCELoss, BCEWithLogitsLoss, HingeEmbeddingLoss
+from xentc.modules._margin import MultiLabelMarginLoss
+from xentc.modules._nll import NLLLoss
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "HingeEmbeddingLoss"]
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HingeEmbeddingLoss",
+    "MultiLabelMarginLoss",
+    "NLLLoss",
+]
