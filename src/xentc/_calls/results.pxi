@@ -36,8 +36,6 @@ cdef cnp.ndarray weigh_classes(Job *job, object weight):
     return class_weight
 
 
-
-
 cdef object scalar(double value, int loss_code):
     cdef float narrow
     if loss_code == F32:
@@ -154,5 +152,3 @@ cdef object compute(Job *job, pass_fn check, pass_fn run, int how, int loss_code
     if how == MEAN:
         return scalar(totals.loss / weight if any_coefficient else NAN, loss_code)
     return scalar(totals.loss, loss_code) if how == SUM else None
-
-

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xentc import _arguments
 from xentc._types import Grad, Loss, Readable
 from xentc.modules._base import LossModule, own_copy
+from xentc.modules._cross_entropy import check_class_weight
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +43,7 @@ class NLLLoss(LossModule):
     __hash__: ClassVar[None] = None  # see CrossEntropyLoss
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", own_copy(self.weight))
+        object.__setattr__(self, "weight", own_copy(self.weight, check_class_weight))
 
     # fmt: off
     @overload
