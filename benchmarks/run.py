@@ -76,7 +76,7 @@ def in_process(contender: str, names: list[str], options: argparse.Namespace) ->
     """The report of one worker; one that died is an error of each of its cases."""
     with tempfile.TemporaryDirectory() as folder:
         asked = {"contender": contender, "cases": names, "threads": options.threads, "smoke": options.smoke}
-        asked |= {"budget": asdict(budget(options)), "file": str(Path(folder, "report.json"))}
+        asked |= {"quick": options.quick, "budget": asdict(budget(options)), "file": str(Path(folder, "report.json"))}
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), json.dumps(asked)]
         try:
             done = subprocess.run(
@@ -115,9 +115,14 @@ def available(names: list[str], xentc) -> tuple[list[str], dict[str, str]]:
 
 
 def batches(options: argparse.Namespace, names: list[str], found: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """A fresh process for each pair of a contender and a case; in a smoke run, where time is not measured, one each."""
-    for contender in found:
-        yield from [(contender, names)] if options.smoke else [(contender, [name]) for name in names]
+    """A fresh process for each pair of a case and a contender; in a smoke run, where time is not measured, a contender.
+
+    Case by case, so that what a quick run leaves out for want of time are whole cases, the last ones.
+    """
+    if options.smoke:
+        yield from ((contender, names) for contender in found)
+    else:
+        yield from ((contender, [name]) for name in names for contender in found)
 
 
 def time_all(run: dict, options: argparse.Namespace, names: list[str]) -> None:
