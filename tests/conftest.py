@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amount import examples
 from hypothesis import settings
 
 # Runs on a busy machine must not fail by the clock; the printed blob repeats a failure anywhere.
-settings.register_profile("xentc", deadline=None, print_blob=True)
+settings.register_profile("xentc", deadline=None, print_blob=True, max_examples=examples(100))
 settings.load_profile("xentc")
 
 TORCH_VERSION = "2.13"
@@ -85,6 +86,17 @@ def count_case(request: pytest.FixtureRequest) -> Callable[..., None]:
         counts.update(features)
 
     return count
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of pytest-xdist's processes
+        session.config.workeroutput["counts"] = dict(session.config.stash[COUNTS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What pytest-xdist tells the process that prints the summary."""
+    node.config.stash[COUNTS].update(getattr(node, "workeroutput", {}).get("counts", {}))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

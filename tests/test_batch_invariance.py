@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import strategies
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +54,7 @@ def problem(seed: int, n_samples: int, n_classes: int, dtype: Any, ugly: bool) -
     return rng, rows, target, weight
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(SEEDS, N_SAMPLES, FEW_CLASSES | MANY_CLASSES, st.booleans(), st.data())
 def test_contiguous_classes(
     isa: str, dtype: np.dtype, seed: int, n_samples: int, n_classes: int, ugly: bool, data: st.DataObject
@@ -86,7 +87,7 @@ def test_contiguous_classes(
     assert swapped == [expected[i] for i in np.arange(2 * half).reshape(2, half).T.flat], "in two, swapped"
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(SEEDS, N_SAMPLES, FEW_CLASSES | MANY_CLASSES, st.booleans(), st.data())
 def test_strided_classes(
     isa: str, dtype: np.dtype, seed: int, n_samples: int, n_classes: int, ugly: bool, data: st.DataObject

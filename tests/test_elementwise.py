@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference_elementwise as reference
 import strategies
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,7 +187,7 @@ def problems(draw: Any) -> tuple[str, np.ndarray, np.ndarray, dict[str, Any]]:
     return name, x, t, options
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(problems())
 def test_any_problem(case: tuple) -> None:
     name, x, t, options = case

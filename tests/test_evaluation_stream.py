@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+from amount import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
@@ -89,7 +90,7 @@ class Stream(RuleBasedStateMachine):
 
 
 TestStream = Stream.TestCase
-TestStream.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestStream.settings = settings(max_examples=examples(100), stateful_step_count=25, deadline=None)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

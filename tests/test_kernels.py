@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import strategies
 import tolerances
+from amount import examples
 from hypothesis import given, settings
 
 import xentc
@@ -128,7 +129,7 @@ def test_central_differences(isa: str, shape: tuple, reduction: str) -> None:
         assert abs(grad[position] - derivative) < 10 * (step**2 + 1e-15 / step), (position, grad[position], derivative)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(problem=strategies.problems())
 def test_any_problem_equals_the_reference(isa: str, problem: strategies.Problem) -> None:
     before = problem.input.tobytes(), problem.target.tobytes()

@@ -12,6 +12,7 @@ import pytest
 import reference_classes
 import strategies
 import tolerances
+from amount import examples
 from checks import assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,7 +136,7 @@ def problems(draw: Any) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
 
 
 @given(problems())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_equals_the_reference(problem: tuple) -> None:
     input, target, options = problem
     before = input.tobytes()

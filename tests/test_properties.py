@@ -13,6 +13,7 @@ import numpy as np
 import reference
 import strategies
 import tolerances
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ import xentc
 
 FLOATS = ("float32", "float64")
 SEEDS = st.integers(0, 2**32 - 1)
-FEW = settings(max_examples=60)
+FEW = settings(max_examples=examples(60))
 
 
 @st.composite
@@ -127,7 +128,7 @@ def test_a_sample_weight_is_repetition(isa: str, batch: Any, reduction: str, sof
         np.testing.assert_allclose(loss, twin, rtol=2 * 8 * float(np.finfo(input.dtype).eps))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_gradient_rows_sum_to_0(isa: str, data: Any) -> None:
     """Within 8 eps of the row's coefficient: what adds to all logits alike changes no loss."""

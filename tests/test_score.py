@@ -12,6 +12,7 @@ import test_accuracy
 import test_batch_invariance
 import test_threads
 import tolerances
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def assert_scores(result: tuple, expected: reference_score.Answer, context: Any 
     tolerances.assert_ulp(confidence, expected.confidence, allowed, size, context)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.data())
 def test_against_numpy(isa: str, data: Any) -> None:
     problem = data.draw(strategies.problems(FEATURES))
@@ -59,7 +60,7 @@ def test_against_numpy(isa: str, data: Any) -> None:
     assert_scores(result, expected, problem)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 2**32 - 1), st.sampled_from([65, 129, 1000, 4097, 16385, 40000]), st.booleans(), st.booleans())
 def test_many_classes(isa: str, dtype: np.dtype, seed: int, n_classes: int, ugly: bool, planes: bool) -> None:
     """More than a chunk, more than a block of columns; ties within and across them."""
@@ -183,7 +184,7 @@ def test_same_bits_on_any_number_of_threads(isa: str, dtype: np.dtype, shape: tu
         assert bits == expected, f"{n} threads"
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     test_batch_invariance.SEEDS,
     test_batch_invariance.N_SAMPLES,

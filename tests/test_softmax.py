@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import softmax_reference
 import strategies
+from amount import examples
 from checks import assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,7 +143,7 @@ def test_scipy(isa: str, shape: tuple, name: str) -> None:
 # Any input, any layout.
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_any_input(isa: str, data: st.DataObject) -> None:
     dtype = np.dtype(data.draw(st.sampled_from(["float32", "float64", *strategies.HALVES, "int32", "uint8"])))

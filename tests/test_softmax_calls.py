@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import strategies
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from softmax_reference import FAMILY, FULL, both, upstream_of
@@ -130,7 +131,7 @@ def bits(name: str, rows: np.ndarray, upstream: np.ndarray, axis: int = 1, num_t
     return [one.tobytes() + row.tobytes() for one, row in zip(value, np.moveaxis(grad, axis, -1), strict=True)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_row_does_not_depend_on_the_batch(isa: str, dtype: np.dtype, data: st.DataObject) -> None:
     n_classes = data.draw(st.integers(1, 70) | st.sampled_from([100, 1000, 16385, 33000]))

@@ -14,6 +14,7 @@ import test_batch_invariance
 import test_score
 import test_threads
 import tolerances
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def assert_logprobs(logprobs: np.ndarray, exact: np.ndarray, context: Any = "") 
     tolerances.assert_ulp(logprobs, exact, tolerances.row_ulps(logprobs.dtype), size, context)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.data())
 def test_against_a_stable_argsort(isa: str, data: Any) -> None:
     problem = data.draw(strategies.problems(test_score.FEATURES))
@@ -58,7 +59,7 @@ def test_against_a_stable_argsort(isa: str, data: Any) -> None:
     assert one.tobytes() == np.take(logprobs, 0, axis=axis).tobytes(), problem
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([65, 1000, 4097, 16385, 40000]),
@@ -131,7 +132,7 @@ def test_same_bits_on_any_number_of_threads(isa: str, shape: tuple) -> None:
         assert bits == expected, f"{n} threads"
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(test_batch_invariance.SEEDS, test_batch_invariance.N_SAMPLES, st.sampled_from([1, 5, 64, 65, 1000, 16385]))
 def test_a_sample_is_on_its_own(isa: str, dtype: np.dtype, seed: int, n_samples: int, n_classes: int) -> None:
     _, rows, _, _ = test_batch_invariance.problem(seed, n_samples, n_classes, dtype, True)
