@@ -80,6 +80,11 @@ def extensions():
 class BuildExt(build_ext):
     """Adds OpenMP to the engine, which is the only module that uses it, where a program with it compiles and runs."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:  # the kernels of each ISA are a file of their own, and take most of the time
+            self.parallel = os.cpu_count()
+
     def build_extensions(self):
         self.require_compiler()
         flags = self.openmp_flags()
