@@ -49,7 +49,11 @@ KERNELS = PACKAGE / "_kernels"
 
 
 def extensions():
-    depends = sorted(str(path) for path in PACKAGE.rglob("*.*") if path.suffix in (".pxi", ".pxd", ".h"))
+    def included(*patterns):
+        return sorted(str(path) for pattern in patterns for path in PACKAGE.glob(pattern))
+
+    kernel_parts = included("_kernels/*.pxi", "_kernels/*.pxd", "_kernels/*.h")
+    call_parts = included("*.pxd", "*.h", "_calls/*.pxi", "_kernels/*.pxd")
     numpy_options = {
         "include_dirs": [numpy.get_include()],
         "define_macros": [
@@ -63,7 +67,7 @@ def extensions():
         return Extension(
             name,
             [source],
-            depends=depends,
+            depends=kernel_parts if "_kernels" in name else call_parts,
             extra_compile_args=[*FLAGS, *flags],
             extra_link_args=list(LINK_FLAGS),
             **options,
