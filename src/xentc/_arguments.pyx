@@ -16,7 +16,8 @@ import numpy as np
 
 from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, logits_array, real_array, real_scalar,
                             same_shape, shape_text, target_array)
-from xentc._engine cimport check_class_lists, check_targets, pass_fn, run_cross_entropy, run_margin, run_nll
+from xentc._engine cimport (check_class_lists, check_targets, pass_fn, run_cross_entropy, run_margin, run_nll,
+                            run_nll_grad)
 from xentc._kernels.api cimport *
 
 cnp.import_array()

@@ -7,4 +7,5 @@ cdef int check_targets(Job *job, Totals *totals, object num_threads) except -1
 cdef int check_class_lists(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_nll(Job *job, Totals *totals, object num_threads) except -1
+cdef int run_nll_grad(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_margin(Job *job, Totals *totals, object num_threads) except -1

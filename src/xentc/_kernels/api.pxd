@@ -103,7 +103,8 @@ ctypedef struct KernelTable:
     fold_fn row_fold[2]
     grad_fn row_grad[2]
     block_fn lane[2]
-    block_fn nll
+    block_fn nll                            # checks its targets
+    block_fn nll_grad
     block_fn margin[2]
     scratch_fn row_scratch
     scratch_fn lane_scratch                 # depends on job.tile_samples
