@@ -112,6 +112,8 @@ def test_equals_the_reference(problem: tuple) -> None:
     assert_matches(result, input, target, **options)
     plain = {name: value for name, value in options.items() if name != "grad_output"}
     assert_same_bits((xentc.nll_loss(input, target, **plain),), result[:1])
+    straight = xentc.nll_loss(input.copy(), target.copy(), return_grad=True, **options)
+    assert_same_bits(tuple(map(np.asarray, straight)), tuple(map(np.array, result)))
 
 
 @pytest.mark.parametrize("layout", ["C", "Fortran", "transposed", "stepped", "reversed", "sliced"])
@@ -150,11 +152,19 @@ def test_same_bits_on_any_number_of_threads(isa: str, dtype: np.dtype, shape: tu
             loss = xentc.nll_loss(input, target, num_threads=n, **options)
             both = xentc.nll_loss(input, target, num_threads=n, return_grad=True, **options)
             if _engine.openmp():
-                assert _engine.last_team_size() == n
+                assert _engine.last_team_size() == n  # of the gradient
             bits = loss.tobytes(), both[0].tobytes(), both[1].tobytes()
             expected = expected or bits
             assert bits[0] == bits[1]
             assert bits == expected
+
+
+def test_a_sum_has_the_same_bits_in_any_layout(isa: str, dtype: np.dtype) -> None:
+    rng = np.random.default_rng(1)
+    input, target = rng.normal(size=(7, 3, 37, 5)).astype(dtype), rng.integers(0, 3, (7, 37, 5))
+    expected = xentc.nll_loss(input, target)
+    for layout in ("Fortran", "transposed", "stepped", "reversed", "misaligned", "big_endian"):
+        assert_same_bits((xentc.nll_loss(strategies.laid_out(input, layout), target),), (expected,))
 
 
 def test_every_integer_dtype_gives_the_same_bits(isa: str) -> None:

@@ -13,4 +13,5 @@ cdef int run_score(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_top(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_gather(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_nll(Job *job, Totals *totals, object num_threads) except -1
+cdef int run_nll_grad(Job *job, Totals *totals, object num_threads) except -1
 cdef int run_margin(Job *job, Totals *totals, object num_threads) except -1

@@ -32,6 +32,7 @@ cdef extern from "_process.h" nogil:
 
 cdef enum:
     BLOCK_LOGITS = 1 << 15          # work of a block: some 5 us, against 0.1 us to hand it out
+    NLL_BLOCK = 1 << 10             # samples
     MARGIN_WORK = 16                # a class of multilabel_margin_loss costs as much as this many logits
     LANE_CLASSES = 128              # contiguous classes up to this many are transposed and run side by side
     LANE_BLOCK_LEAST = 128          # samples, so that a plane of an image is read in runs
@@ -307,8 +308,17 @@ cdef int check_class_lists(Job *job, Totals *totals, object num_threads) except 
 
 
 cdef int run_nll(Job *job, Totals *totals, object num_threads) except -1:
+    """Checks the targets, too: the losses of blocks before the first bad one are written."""
+    job.block_samples = NLL_BLOCK
+    return run_samples(table.nll, job, 0, 1, totals, num_threads)
+
+
+cdef int run_nll_grad(Job *job, Totals *totals, object num_threads) except -1:
+    cdef Totals unused
+    if job.grad_out.data == NULL:
+        return 0
     plan(job)
-    return run_samples(table.nll, job, 0, 1 if job.grad_out.data == NULL else job.n_classes, totals, num_threads)
+    return run_samples(table.nll_grad, job, 0, job.n_classes, &unused, num_threads)
 
 
 cdef int run_margin(Job *job, Totals *totals, object num_threads) except -1:

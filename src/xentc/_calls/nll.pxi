@@ -9,6 +9,7 @@ def nll_loss(object input, object target, object weight, object size_average, ob
     cdef int class_axis = class_axis_of(logits, axis, target), how, loss_code
     cdef bint want_grad = flag(return_grad, "return_grad")
     cdef Job job
+    cdef Totals totals
     how = reduction_of(size_average, reduce, reduction)
     wanted = target_array(target, logits, False)
     job.n_classes = cnp.PyArray_DIM(logits, class_axis)
@@ -25,5 +26,7 @@ def nll_loss(object input, object target, object weight, object size_average, ob
         check_outputs(out, grad_out, (logits, wanted, class_weight, of_samples, upstream),
                       ("input", "target", "weight", "sample_weight", "grad_output"))
     place(&job, class_axis, False, logits, wanted, of_samples, loss_array, grad_array, upstream)
-    loss = compute(&job, check_targets, run_nll, how, loss_code, wanted, loss_array, num_threads)
+    if out is not None:     # otherwise the losses are the check: nothing of the caller's is written by them
+        run_check(&job, check_targets, &totals, wanted, num_threads)
+    loss = compute(&job, run_nll, run_nll_grad, how, loss_code, wanted, loss_array, num_threads)
     return answer(loss, how, loss_array, out, want_grad, grad_array, grad_out)

@@ -132,13 +132,19 @@ cdef int check_written(object written, str name, tuple read, tuple names, bint o
     return 0
 
 
-cdef object compute(Job *job, pass_fn check, pass_fn run, int how, int loss_code, cnp.ndarray target,
-                    cnp.ndarray loss_array, object num_threads):
-    """Checks the targets, then runs the kernels. Returns the mean or the sum; with 'none' losses lie in loss_out."""
-    cdef Totals totals
-    check(job, &totals, num_threads)
+cdef int run_check(Job *job, pass_fn check, Totals *totals, cnp.ndarray target, object num_threads) except -1:
+    check(job, totals, num_threads)
     if totals.first_bad >= 0:
         raise bad_class(target, "target", totals.first_bad, -1 if check == check_class_lists else 0, job.n_classes)
+    return 0
+
+
+cdef object compute(Job *job, pass_fn check, pass_fn run, int how, int loss_code, cnp.ndarray target,
+                    cnp.ndarray loss_array, object num_threads):
+    """Checks the targets, then runs the kernels; one of them leaves the loss in the totals. Returns the mean or the
+    sum; with 'none' losses lie in loss_out."""
+    cdef Totals totals
+    run_check(job, check, &totals, target, num_threads)
     cdef double weight = totals.weight
     cdef bint any_coefficient = totals.n_nonzero > 0 and (job.n_classes > 0 or job.spread != SPREAD_GIVEN)
     if how == MEAN:

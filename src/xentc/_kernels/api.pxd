@@ -158,7 +158,8 @@ ctypedef struct KernelTable:
     block_fn lane_top[2]
     scratch_fn row_top_scratch
     scratch_fn lane_top_scratch             # depends on job.tile_samples
-    block_fn nll
+    block_fn nll                            # checks its targets
+    block_fn nll_grad
     block_fn margin[2]
     scratch_fn margin_scratch
     Py_ssize_t tile_lanes                   # tile_samples is a multiple of it

@@ -30,25 +30,33 @@ cdef void weigh(const Job *job, const int64_t *indices, Py_ssize_t sample, Py_ss
             totals.n_nonzero += weight != 0.0
 
 
+cdef bint check_tile(const Job *job, const int64_t *indices, Py_ssize_t sample, Py_ssize_t n,
+                     Totals *totals) noexcept nogil:
+    """Counts and weighs n targets. False, with first_bad set, if one is out of range."""
+    cdef bint any_bad = False
+    cdef Py_ssize_t i, n_valid = count_valid(indices, n, job.n_classes, job.ignore_index, &any_bad)
+    totals.n_valid += n_valid
+    if any_bad:
+        for i in range(n):
+            if indices[i] != job.ignore_index and not 0 <= indices[i] < job.n_classes:
+                totals.first_bad = sample + i
+                return False
+    if job.weight == NULL and job.sample_weight.data == NULL:
+        totals.weight += <double>n_valid
+        totals.n_nonzero += n_valid
+    else:
+        weigh(job, indices, sample, n, totals)
+    return True
+
+
 cdef void check_target(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
     cdef int64_t indices[CHECK_TILE]
-    cdef Py_ssize_t n, i, n_valid
-    cdef bint any_bad = False
+    cdef Py_ssize_t n
     while begin < end:
         n = min(run_length(job, begin, end), <Py_ssize_t>CHECK_TILE)
         load_indices(job, begin, n, indices)
-        n_valid = count_valid(indices, n, job.n_classes, job.ignore_index, &any_bad)
-        totals.n_valid += n_valid
-        if any_bad:
-            for i in range(n):
-                if indices[i] != job.ignore_index and not 0 <= indices[i] < job.n_classes:
-                    totals.first_bad = begin + i
-                    return
-        if job.weight == NULL and job.sample_weight.data == NULL:
-            totals.weight += <double>n_valid
-            totals.n_nonzero += n_valid
-        else:
-            weigh(job, indices, begin, n, totals)
+        if not check_tile(job, indices, begin, n, totals):
+            return
         begin += n
 
 

@@ -1,9 +1,14 @@
 # nll_loss. Of a sample's log-probabilities only the target's is read; its gradient is zeros but for that entry.
 #
-# A tile's entries are read before any of its gradient is written, so that the gradient may go over the input.
+# a) The losses are a pass of their own, which checks the targets as it goes: it writes nothing of the caller's unless
+#    `out` is given, and then the targets have been checked before.
+# b) The gradient is another, of blocks of another size: it is a matter of filling memory, and reads no input, which it
+#    may therefore overwrite.
+# c) A block's losses are added by their place in the block, not in a tile, which depends on the layout.
 
 cdef enum:
     NLL_TILE = 512
+    NLL_LANES = 8
 
 
 cdef inline bint is_plain(const Operand *operand, const char *source, Py_ssize_t stride_bytes) noexcept nogil:
@@ -13,31 +18,59 @@ cdef inline bint is_plain(const Operand *operand, const char *source, Py_ssize_t
             and operand.class_stride_bytes % item == 0)
 
 
-cdef void own_losses(const Job *job, Py_ssize_t sample, Py_ssize_t n, const int64_t *indices, double *coefficient,
+cdef void own_losses(const Job *job, Py_ssize_t sample, Py_ssize_t n, const int64_t *indices,
                      double *loss) noexcept nogil:
-    """The losses of n samples on one run, and what multiplies each. A target that is no class any more gives nan."""
+    """The losses of n samples on one run, whose targets are classes or ignored; there is a class."""
     cdef const char *source = sample_pointer(job, &job.input, sample)
-    cdef Py_ssize_t stride = job.input.stride_bytes[job.n_axes - 1], i
+    cdef Py_ssize_t stride = job.input.stride_bytes[job.n_axes - 1], class_bytes = job.input.class_stride_bytes, i
     cdef bint plain = is_plain(&job.input, source, stride)
     cdef int code = job.input.code
-    cdef const char *at
-    cdef double x
+    cdef int64_t ignored = job.ignore_index, k
+    if plain and code == F32:
+        for i in range(n):
+            k = 0 if indices[i] == ignored else indices[i]      # read and dropped: a branch would cost more
+            loss[i] = -(<const float *>(source + i * stride + k * class_bytes))[0]
+    elif plain and code == F64:
+        for i in range(n):
+            k = 0 if indices[i] == ignored else indices[i]
+            loss[i] = -(<const double *>(source + i * stride + k * class_bytes))[0]
+    else:
+        for i in range(n):
+            if indices[i] != ignored:
+                loss[i] = -read_number(source + i * stride + indices[i] * class_bytes, code, job.input.swapped)
     for i in range(n):
-        coefficient[i] = loss[i] = 0
-        if indices[i] == job.ignore_index:
-            continue
-        if not 0 <= indices[i] < job.n_classes:
-            loss[i] = NAN
-            continue
-        at = source + i * stride + indices[i] * job.input.class_stride_bytes
-        if plain and code == F32:
-            x = (<const float *>at)[0]
-        elif plain and code == F64:
-            x = (<const double *>at)[0]
+        loss[i] = 0 if indices[i] == ignored else one_nan_f64(loss[i])
+    if job.weight != NULL or job.sample_weight.data != NULL:
+        for i in range(n):
+            if indices[i] != ignored:
+                loss[i] = one_nan_f64(times_f64(target_coefficient(job, sample + i, indices[i]), loss[i]))
+
+
+cdef void nll_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+    cdef int64_t indices[NLL_TILE]
+    cdef double loss[NLL_TILE]
+    cdef double narrowed[NLL_TILE]
+    cdef double total[NLL_LANES]
+    cdef Py_ssize_t n, i, place_in_block = 0
+    memset(total, 0, sizeof(total))
+    while begin < end:
+        n = min(run_length(job, begin, end), <Py_ssize_t>NLL_TILE)
+        load_indices(job, begin, n, indices)
+        if not check_tile(job, indices, begin, n, totals):
+            return
+        if job.n_classes > 0:
+            own_losses(job, begin, n, indices, loss)
         else:
-            x = read_number(at, code, job.input.swapped)
-        coefficient[i] = target_coefficient(job, sample + i, indices[i])
-        loss[i] = one_nan_f64(times_f64(-coefficient[i], x))
+            memset(loss, 0, sizeof(loss))
+        for i in range(n):
+            total[(place_in_block + i) % NLL_LANES] += loss[i]
+        if job.loss_out.data != NULL:
+            store_run(&job.loss_out, loss, n, sample_pointer(job, &job.loss_out, begin),
+                      job.loss_out.stride_bytes[job.n_axes - 1], False, <char *>narrowed)
+        begin += n
+        place_in_block += n
+    for i in range(NLL_LANES):
+        totals.loss += total[i]
 
 
 cdef void clear_grad(const Job *job, char *to, Py_ssize_t n) noexcept nogil:
@@ -62,32 +95,28 @@ cdef void clear_grad(const Job *job, char *to, Py_ssize_t n) noexcept nogil:
                 write_number(to + i * stride + k * class_bytes, job.grad_out.code, 0)
 
 
-cdef void own_grads(const Job *job, Py_ssize_t sample, Py_ssize_t n, const int64_t *indices,
-                    const double *coefficient) noexcept nogil:
-    cdef char *to = sample_pointer(job, &job.grad_out, sample)
-    cdef Py_ssize_t stride = job.grad_out.stride_bytes[job.n_axes - 1], i
-    clear_grad(job, to, n)
-    for i in range(n):
-        if coefficient[i] != 0:
-            write_number(to + i * stride + indices[i] * job.grad_out.class_stride_bytes, job.grad_out.code,
-                         0.0 - product(coefficient[i], upstream(job, sample + i)))
-
-
-cdef void nll_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch, Totals *totals) noexcept nogil:
+cdef void own_grads(const Job *job, Py_ssize_t sample, Py_ssize_t n, char *to) noexcept nogil:
+    """The targets' entries. These are looked at again, as they may have changed since they were checked."""
     cdef int64_t indices[NLL_TILE]
-    cdef double coefficient[NLL_TILE]
-    cdef double loss[NLL_TILE]
-    cdef double narrowed[NLL_TILE]
-    cdef Py_ssize_t n, i
+    cdef Py_ssize_t stride = job.grad_out.stride_bytes[job.n_axes - 1], i
+    cdef double coefficient
+    load_indices(job, sample, n, indices)
+    for i in range(n):
+        if indices[i] != job.ignore_index and 0 <= indices[i] < job.n_classes:
+            coefficient = product(target_coefficient(job, sample + i, indices[i]), upstream(job, sample + i))
+            write_number(to + i * stride + indices[i] * job.grad_out.class_stride_bytes, job.grad_out.code,
+                         0.0 - coefficient)
+
+
+cdef void nll_grad_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                         Totals *totals) noexcept nogil:
+    cdef Py_ssize_t run, i
+    cdef char *to
     while begin < end:
-        n = min(run_length(job, begin, end), <Py_ssize_t>NLL_TILE)
-        load_indices(job, begin, n, indices)
-        own_losses(job, begin, n, indices, coefficient, loss)
-        for i in range(n):
-            totals.loss += loss[i]
-        if job.loss_out.data != NULL:
-            store_run(&job.loss_out, loss, n, sample_pointer(job, &job.loss_out, begin),
-                      job.loss_out.stride_bytes[job.n_axes - 1], False, <char *>narrowed)
-        if job.grad_out.data != NULL:
-            own_grads(job, begin, n, indices, coefficient)
-        begin += n
+        run = run_length(job, begin, end)
+        to = sample_pointer(job, &job.grad_out, begin)
+        clear_grad(job, to, run)
+        for i from 0 <= i < run by NLL_TILE:
+            own_grads(job, begin + i, min(run - i, <Py_ssize_t>NLL_TILE),
+                      to + i * job.grad_out.stride_bytes[job.n_axes - 1])
+        begin += run
