@@ -14,7 +14,9 @@ import pytest
 import xentc
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
 
 
 def sections_of(page: Path) -> list[tuple[str, str]]:
@@ -25,7 +27,10 @@ def sections_of(page: Path) -> list[tuple[str, str]]:
 
 # A section is one session: it imports what it uses.
 SECTIONS = {
-    f"{page.name}: {title}": text for page in PAGES for title, text in sections_of(page) if re.search("^>>> ", text, re.M)
+    f"{page.name}: {title}": text
+    for page in PAGES
+    for title, text in sections_of(page)
+    if re.search("^>>> ", text, re.M)
 }
 
 
@@ -73,7 +78,8 @@ def test_named_tests() -> None:
     for file, name in names:
         tree = ast.parse((ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8"))
         defined = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-        defined |= {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
+        assigned = (target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets)
+        defined |= {target.id for target in assigned if isinstance(target, ast.Name)}
         assert not name or name in defined, f"{file}::{name}"
 
 
