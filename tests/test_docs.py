@@ -14,9 +14,8 @@ import pytest
 import xentc
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
-)
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
 def sections_of(page: Path) -> list[tuple[str, str]]:
@@ -26,12 +25,7 @@ def sections_of(page: Path) -> list[tuple[str, str]]:
 
 
 # A section is one session: it imports what it uses.
-SECTIONS = {
-    f"{page.name}: {title}": text
-    for page in PAGES
-    for title, text in sections_of(page)
-    if re.search("^>>> ", text, re.M)
-}
+SECTIONS = {f"{page.name}: {title}": text for page in PAGES for title, text in sections_of(page) if "\n>>> " in text}
 
 
 @pytest.mark.parametrize("name", SECTIONS)
