@@ -1,19 +1,6 @@
-"""What the README files show is what happens."""
-
-import doctest
-import re
+"""What the README files show of the command is what happens; their examples are in test_docs.py."""
 
 from cli_tools import DIGITS, ROOT, run
-
-
-def test_examples():
-    text = (ROOT / "README.md").read_text()
-    # The fence that ends a block would be taken for the last line of what the example prints.
-    text = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
-    examples = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
-    result = doctest.DocTestRunner().run(examples)
-    assert result.attempted > 10
-    assert result.failed == 0
 
 
 def test_main_job():
