@@ -117,7 +117,7 @@ cdef cnp.ndarray target_array(object value, cnp.ndarray logits, bint or_given):
     if isinstance(value, int) and not isinstance(value, bool):
         return integer_array(value, "target")
     array = as_array(value, "target")
-    if array.size == 0 and not isinstance(value, np.ndarray):
+    if cnp.PyArray_SIZE(array) == 0 and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)      # an empty list says nothing of its dtype
     code = dtype_code(array)
     if code >= I8 or (code >= 0 and or_given and same_shape(array, logits)):

@@ -169,13 +169,13 @@ cdef void add_exactly(double *total, double *lost, double term) noexcept nogil:
 
 
 cdef int resolve(object requested, Py_ssize_t n_items) except -1:
-    cdef int limit = openmp_max_threads()
+    cdef int limit
+    if requested is None and (n_items <= 1 or openmp_version() == 0):
+        return 1
     if openmp_version() == 0:
-        if requested is not None:
-            _threads.checked_count(requested, "num_threads")
+        _threads.checked_count(requested, "num_threads")
         return 1
-    if requested is None and n_items <= 1:
-        return 1
+    limit = openmp_max_threads()
     if limit >= openmp_at_import:
         limit = 0
     return _threads.resolve(requested, max(n_items, 1), limit, forked_after_team != 0)

@@ -1,6 +1,8 @@
 # Options that are no arrays: numbers, flags, names.
 
 cdef object integer(object value, str name, str expected):
+    if type(value) is int:
+        return value
     if not isinstance(value, (bool, np.bool_)):
         try:
             return operator.index(value)
@@ -19,6 +21,8 @@ cdef bint flag(object value, str name) except -1:
 
 
 cdef int reduction_of(object size_average, object reduce, object reduction) except -1:
+    if size_average is None and reduce is None and type(reduction) is str and <str>reduction == "mean":
+        return MEAN
     cdef bint averaged = size_average is None or flag(size_average, "size_average")
     cdef bint reduced = reduce is None or flag(reduce, "reduce")
     if size_average is not None or reduce is not None:
@@ -44,7 +48,7 @@ cdef int64_t ignore_index_of(object value) except? -1:
 
 cdef double option(object value, str name, double low, double high, bint open_ends, str expected) except? -1:
     """A finite number in a range, its ends included or not."""
-    cdef double number = real_scalar(value, name)
+    cdef double number = value if type(value) is float else real_scalar(value, name)
     if open_ends and low < number < high or not open_ends and low <= number <= high and number != INFINITY:
         return number
     raise ValueError(f"{name}: got {number}, expected {expected}")
