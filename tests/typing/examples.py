@@ -38,6 +38,7 @@ Scalar: TypeAlias = np.floating[Any]
 Losses: TypeAlias = NDArray[np.floating[Any]]
 Loss: TypeAlias = Scalar | Losses
 Grad: TypeAlias = NDArray[Any]
+Values: TypeAlias = NDArray[Any]
 
 logits = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], np.float32)
 target = np.array([0, 2])
@@ -146,7 +147,6 @@ def elementwise(reduction: str, return_grad: bool) -> None:
 
 
 def softmax_family(return_grad: bool) -> None:
-    Values: TypeAlias = NDArray[Any]
     assert_type(softmax(logits), Values)
     assert_type(softmax(logits, 0, out=np.empty_like(logits), num_threads=1), Values)
     assert_type(softmax(logits, return_grad=True, grad_output=logits, grad_out=grad), tuple[Values, Grad])
@@ -211,8 +211,8 @@ if TYPE_CHECKING:
     cross_entropy(logits, target, reduction=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, axis=1.0)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cross_entropy(logits, target, grad_out=grad)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
-    softmax(logits, return_grad=True)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
-    softmax(logits, None)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    softmax(logits, return_grad=True)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    softmax(logits, None)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     criterion(logits, target, grad_output=1.0)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     multilabel_margin_loss(logits, target, weight)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     nll_loss(logits, target, label_smoothing=0.1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
