@@ -49,9 +49,9 @@ def evaluate(options: argparse.Namespace) -> None:
     run = _Run(job)
     try:
         result = run.finish().compute()
-        output.show(result, options)
         if options.plot is not None:
             output.plot(options.plot, result, run.done.losses, HISTOGRAM_STEPS, HISTOGRAM_BINS)
+        output.show(result, options)
     except BaseException:
         run.close(complete=False)
         raise

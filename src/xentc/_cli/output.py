@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ def progress(total: int, done: int, itemsize: int) -> Iterator[Callable[[int], o
         print('xentc: for a progress bar: pip install "xentc[progress]"', file=sys.stderr)
         yield lambda count: None
         return
-    with tqdm(total=total, initial=done, unit="logit", unit_scale=True, leave=False) as bar:
+    with tqdm(total=total, initial=done, unit="logit", unit_scale=True, leave=False, postfix="0.00 GB/s") as bar:
 
         def advance(count: int) -> None:
             elapsed = max(bar.format_dict["elapsed"], 1e-3)
@@ -90,11 +91,11 @@ def import_plot(path: str) -> Any:
         importlib.import_module("matplotlib")
     except ImportError as error:
         raise CommandError(f'{path}: needs matplotlib ({error}): pip install "xentc[plot]"') from error
-    return importlib.import_module("xentc._cli.plot")
+    module = importlib.import_module("xentc._cli.plot")
+    if os.path.splitext(path)[1][1:].lower() not in module.ENDINGS:
+        raise CommandError(f"{path}: its name should end in one of {', '.join(module.ENDINGS)}")
+    return module
 
 
 def plot(path: str, result: Evaluation, losses: Mapping[int, int], steps: int, bins: int) -> None:
-    try:
-        import_plot(path).draw(path, result, losses, steps, bins)
-    except ValueError as error:  # an ending of the file's name that matplotlib does not know
-        raise CommandError(f"{path}: {error}") from error
+    import_plot(path).draw(path, result, losses, steps, bins)

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from xentc.evaluation import Evaluation
 
+ENDINGS = tuple(sorted(FigureCanvasAgg.get_supported_filetypes()))
+
 _BLUE, _RED, _GREY = "#2b6cb0", "#c0562f", "#8a8f98"
 _WORST = 12
 _BARS = 50

@@ -42,7 +42,8 @@ def open_safetensors(path: str, name: str | None) -> tuple[Source, bool]:
 
 def _checked_entry(label: str, entry: Any) -> tuple[tuple[int, ...], str, tuple[int, int]]:
     keys = "dtype", "shape", "data_offsets"
-    kind, shape, offsets = (entry.get(key) for key in keys) if isinstance(entry, dict) else (None, None, None)
+    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    kind, shape, offsets = (fields.get(key, "") for key in keys)
     if not isinstance(kind, str) or kind not in _DTYPES:
         raise FileError(f"{label}: dtype {kind!r}, expected one of {', '.join(_DTYPES)}")
     if not (_are_lengths(shape) and _are_lengths(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
