@@ -20,9 +20,9 @@ _BARS = 50
 
 
 def draw(path: str, result: Evaluation, losses: Mapping[int, int], steps: int, bins: int) -> None:
-    figure = Figure(figsize=(15, 5.2), layout="constrained")
+    figure: Any = Figure(figsize=(15, 5.2), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(w_pad=0.12)
     grid = figure.add_gridspec(1, 4, width_ratios=[1.1, 1.1, 0.65, 0.65])
     axes = [figure.add_subplot(grid[i]) for i in range(3)]
     axes.append(figure.add_subplot(grid[3], sharey=axes[2]))
