@@ -6,9 +6,11 @@ import signal
 
 import numpy as np
 import pytest
-from cli_tools import DIGITS, complaint, evaluate, example, expected, run, save
+from cli_tools import DIGITS, complaint, evaluate, evaluate_all, example, expected, run, save
 
-from xentc import _tally, cli
+from xentc import cli
+from xentc._cli import job
+from xentc.evaluation import Evaluator, _sums
 
 
 def test_digits():
@@ -33,8 +35,8 @@ def test_matches_float64(tmp_path, shape, dtypes, order):
 
 def test_layout_of_the_file_changes_no_bit(tmp_path):
     logits, targets, _ = example((200, 300))
-    plain = evaluate(*save(tmp_path, logits=logits, targets=targets))
-    assert evaluate(*save(tmp_path, logits=np.asfortranarray(logits), targets=targets)) == plain
+    plain = evaluate_all(*save(tmp_path, logits=logits, targets=targets))
+    assert evaluate_all(*save(tmp_path, logits=np.asfortranarray(logits), targets=targets)) == plain
 
 
 @pytest.mark.parametrize("dtypes", [(">f4", ">i8"), (">f8", ">u2"), ("i2", "u1"), ("u8", "u8"), ("f4", "i1")])
@@ -58,21 +60,23 @@ def test_division_into_blocks_changes_no_bit(tmp_path, monkeypatch):
     logits, targets, weight = example((23, 7, 3))
     files = save(tmp_path, logits=logits, targets=targets, weight=weight)
     argv = [*files[:2], "--weight", files[2]]
-    whole = evaluate(*argv)
+    whole = evaluate_all(*argv)
     for batch in [*range(1, 25), 10**30]:
-        assert evaluate(*argv, "--batch", batch) == whole
+        assert evaluate_all(*argv, "--batch", batch) == whole
     for block_bytes in (1, 100, 200, 1000):  # the first ones cut the last axis, too
-        monkeypatch.setattr(cli, "BLOCK_BYTES", block_bytes)
-        assert evaluate(*argv) == whole
-        assert evaluate(*argv, "--threads", 3) == whole
+        monkeypatch.setattr(job, "BLOCK_BYTES", block_bytes)
+        assert evaluate_all(*argv) == whole
+        assert evaluate_all(*argv, "--threads", 3) == whole
 
 
-def test_blocks_cover_every_sample_once(monkeypatch):
+def test_blocks_cover_every_sample_once(tmp_path, monkeypatch):
     for shape in [(5, 3), (4, 3, 6), (3, 2, 5, 7), (1, 9, 50), (0, 3), (2**40, 3, 0)]:
+        files = save(tmp_path, logits=np.zeros(shape), targets=np.zeros(shape[:1] + shape[2:], np.int8))
+        whole = job.Job(cli._parser().parse_args(["evaluate", *files]))
         for block_bytes in (1, 100, 333, 1 << 24):
-            monkeypatch.setattr(cli, "BLOCK_BYTES", block_bytes)
+            monkeypatch.setattr(job, "BLOCK_BYTES", block_bytes)
             seen = np.zeros(shape[:1] + shape[2:], np.int8)
-            for block in cli._blocks(np.zeros(shape), None):
+            for block in whole.blocks():
                 seen[block] += 1
                 assert seen[block].size <= max(1, block_bytes // (8 * shape[1]))
             assert (seen == 1).all()
@@ -81,11 +85,10 @@ def test_blocks_cover_every_sample_once(monkeypatch):
 def test_threads_and_batch_are_passed_on(monkeypatch):
     calls = []
 
-    def cross_entropy(logits, target, *args, num_threads, **options):
+    def update(self, logits, target, *, num_threads):
         calls.append((len(logits), num_threads))
-        return np.zeros(target.shape, np.float32)
 
-    monkeypatch.setattr(_tally, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(Evaluator, "update", update)
     evaluate(*DIGITS, "--threads", 3, "--batch", 400)
     evaluate(*DIGITS)
     assert calls == [(400, 3), (400, 3), (98, 3), (898, None)]
@@ -125,11 +128,11 @@ def test_zero_weights(tmp_path):
 def test_table():
     code, out, err = run("evaluate", *DIGITS)
     assert (code, err) == (0, "")
-    names, values = zip(*(line.split() for line in out.splitlines()), strict=True)
-    assert names == ("samples", "ignored", "loss", "perplexity", "accuracy")
+    values = {name: float(text) for name, text in (line.split() for line in out.splitlines())}
     assert len({len(line) for line in out.splitlines()}) == 1
-    truth = expected(*map(np.load, DIGITS))
-    assert [float(value) for value in values] == pytest.approx(list(truth.values()), rel=1e-5)
+    full = evaluate_all(*DIGITS)
+    truth = {name: value for name, value in full.items() if isinstance(value, (int, float))}
+    assert values == pytest.approx(truth | {"top_5": full["top_k"]["5"]}, rel=1e-4)
 
 
 def test_info_version_help():
@@ -172,13 +175,13 @@ def test_bad_arguments():
 
 
 def test_interrupt(monkeypatch):
-    monkeypatch.setattr(_tally, "cross_entropy", lambda *args, **kwargs: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(_sums, "score", lambda *args, **kwargs: signal.raise_signal(signal.SIGINT))
     assert run("evaluate", *DIGITS) == (130, "", "xentc: interrupted\n")
 
 
 def test_out_of_memory(monkeypatch):
-    def cross_entropy(*args, **kwargs):
+    def score(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(_tally, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(_sums, "score", score)
     assert "memory" in complaint(run("evaluate", *DIGITS))

@@ -10,7 +10,9 @@ import struct
 import subprocess
 import sys
 import termios
+import zipfile
 
+import numpy as np
 import pytest
 from cli_tools import COMMAND, DIGITS, complaint, header, npy
 
@@ -47,7 +49,8 @@ def test_progress_on_a_terminal():
     assert code == 0
     assert out.startswith("samples ")
     assert "%|" in err
-    assert "sample" in err
+    assert "logit/s" in err
+    assert "GB/s" in err
 
 
 def test_terminal_without_tqdm():
@@ -89,3 +92,46 @@ def test_memory_does_not_grow_with_the_file(tmp_path, shape):
     done = subprocess.run(command, env=environment, preexec_fn=limit, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["loss"] == pytest.approx(math.log(shape[1]))
+
+
+RESIDENT = """
+import sys
+from xentc import cli
+from xentc._cli import evaluate
+def resident(name):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
+before, most, with_ = {name: resident(name) for name in ("RssAnon", "RssFile")}, {}, evaluate._Run._with
+def watched(*args):
+    for name in before:
+        most[name] = max(most.get(name, 0), resident(name) - before[name])
+    return with_(*args)
+evaluate._Run._with = watched
+code = cli.main()
+print(most["RssAnon"], most["RssFile"])
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("shift", [False, True])
+def test_pages_are_given_back(tmp_path, packed, shift):
+    """256 MiB of logits; at any time a few blocks of 16 MiB are in this process."""
+    shape = (64, 1024, 1024)
+    logits = tmp_path / "logits.npy"
+    with open(logits, "wb") as file:
+        file.write(npy(header(shape=str(shape))))
+        file.truncate(file.tell() + 4 * math.prod(shape))
+    np.save(tmp_path / "targets.npy", np.zeros(shape[:2], np.uint16))
+    if packed:
+        with zipfile.ZipFile(tmp_path / "logits.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.write(logits, "logits.npy")
+        logits = tmp_path / "logits.npz"
+    command = [sys.executable, "-c", RESIDENT, "evaluate", str(logits), str(tmp_path / "targets.npy"), "--threads", "2"]
+    command += ["--shift"] if shift else ["--axis", "-1"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    anonymous, mapped = map(int, done.stdout.splitlines()[-1].split())
+    assert anonymous < 100 << 20
+    assert mapped < 80 << 20
