@@ -119,6 +119,7 @@ def test_shards_in_the_order_of_their_numbers(tmp_path, plain, axis):
     for batch in (1, 4, 100):
         argv = [tmp_path / "part-*.npy", tmp_path / "class-*.npy", "--axis", axis, "--batch", batch]
         assert evaluate_all(*argv) == truth
+        assert evaluate_all(argv[0], files[1], *argv[2:]) == truth
     np.save(tmp_path / "part-5.npy", np.zeros((3, 9)))
     assert "part-5" in complaint(run("evaluate", tmp_path / "part-*.npy", files[1], "--axis", axis))
 

@@ -71,6 +71,7 @@ HOSTILE = {
     "three bytes.safetensors": b"abc",
     "length alone.safetensors": bytes(8),
     "length of the universe.safetensors": tensors(length=2**64 - 1),
+    "a terabyte of header.safetensors": tensors(length=2**40),
     "longer than the file.safetensors": tensors(length=1000),
     "not JSON.safetensors": tensors("{'logits': 1}"),
     "deep.safetensors": tensors('{"a":' + "[" * 200_000),
@@ -129,7 +130,7 @@ def test_what_claims_much_costs_nothing(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (memory("VmData") + (200 << 20), before[1]))
     try:
-        for name in ("huge.npz", "long header.npz", "length of the universe.safetensors", "huge.safetensors"):
+        for name in ("huge.npz", "long header.npz", "a terabyte of header.safetensors", "huge.safetensors"):
             assert "memory" not in complaint(run("evaluate", written(tmp_path / name), targets))
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
