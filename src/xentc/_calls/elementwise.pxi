@@ -115,12 +115,11 @@ cdef object elementwise(Job *job, cnp.ndarray logits, cnp.ndarray target, object
     """All that the three have in common. The Job holds map_loss and margin."""
     cdef cnp.ndarray whole = logits, of_elements = None, positive = None, upstream, loss_array, grad_array
     cdef bint want_grad = flag(return_grad, "return_grad")
-    cdef int how = MEAN, loss_code = loss_code_of(logits), target_code = dtype_code(target)
+    cdef int how = reduction_of(size_average, reduce, reduction)
+    cdef int loss_code = loss_code_of(logits), target_code = dtype_code(target)
     cdef int order[MAX_AXES]
     cdef Source sources[N_OPERANDS]
     cdef Totals totals
-    if not isinstance(reduction, str) or reduction != "mean" or size_average is not None or reduce is not None:
-        how = reduction_of(size_average, reduce, reduction)
     if job.map_loss == HINGE:
         whole = broadcast_whole(logits, target)
     if weight is not None:
