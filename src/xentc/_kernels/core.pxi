@@ -16,10 +16,6 @@ cdef extern from "vmath.h" nogil:
     const double LN2_LO_F64
     const double MAGIC_F32
     const double MAGIC_F64
-    float exp_over_f32(float x, float magic)
-    double exp_over_f64(double x, double magic)
-    float exp_over_scaled_f32(float x, float magic, float scale)
-    double exp_over_scaled_f64(double x, double magic, double scale)
     float larger_f32(float x, float best)
     double larger_f64(double x, double best)
     float at_least_f32(float x, float low)
@@ -35,6 +31,20 @@ cdef extern from "vmath.h" nogil:
     float from_bits_f32(uint32_t bits)
     double from_bits_f64(uint64_t bits)
     const bint BIG_ENDIAN_HOST
+
+cdef extern from "terms.h" nogil:
+    const int EXP_STEPS
+    const int EXP_BIAS
+    void widen_bf16_terms(const uint16_t *halves, float *values)
+    void widen_f16_terms(const uint16_t *halves, float *values)
+    void larger_terms_f32(const float *x, float *best)
+    void larger_terms_f64(const double *x, double *best)
+    void exp_terms_f32(const float *x, float low, float magic, float *terms)
+    void exp_terms_f64(const double *x, double low, double magic, double *terms)
+    void exp_lanes_f32(const float *x, const float *low, const float *magic, bint flush, float *terms)
+    void exp_lanes_f64(const double *x, const double *low, const double *magic, bint flush, double *terms)
+    void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms)
+    void exp_scaled_terms_f64(const double *x, double low, double magic, double factor, double *terms)
 
 cdef extern from "half.h" nogil:
     float widen_f16(uint16_t half)

@@ -263,6 +263,8 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
     cdef const real *hole = columns + HOLE * width
     cdef const real *shift = columns + SHIFT * width
     cdef const real *origin = columns + ORIGIN * width
+    cdef real values[LANE_WIDTH]
+    cdef real exps[LANE_WIDTH]
     cdef Py_ssize_t lane
     cdef real value, mass
     for lane in range(LANE_WIDTH):
@@ -270,9 +272,12 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
         if loop != LOOP_NONE:
             value = value - shift[lane]
         own[lane] += value if hole[lane] == number else <real>0
-        value = <real>-INFINITY if hole[lane] == number else value
+        values[lane] = <real>-INFINITY if hole[lane] == number else value
+    exp_lanes(values, low, magic, False, exps)
+    for lane in range(LANE_WIDTH):
+        value = values[lane]
         highest[lane] = larger(value, highest[lane])
-        terms[lane] += exp_over(at_least(value, low[lane]), magic[lane])
+        terms[lane] += exps[lane]
         if spreads(loop):
             mass = madd(given[lane], keep, share) if takes_given(loop) else <real>1
             mass = mass * weight if weighs(loop) else mass
@@ -370,16 +375,17 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
-    """Where a logit rose too far above its sample's reference: the right one. Says whether there was any."""
+    """Where the logits are too far from their sample's reference: the right one. Says whether there was any."""
     cdef real *highest = column(tile, HIGHEST, _)
     cdef const real *own = column(tile, OWN, _)
-    cdef real row_max
+    cdef real row_max, above
     cdef real *shift = column(tile, SHIFT, _)
     cdef real *magic = column(tile, MAGIC, _)
     cdef Py_ssize_t i
     cdef bint any_wrong = False
     for i in range(tile.width):
-        any_wrong |= highest[i] * <real>LOG2E > <real>HEADROOM + <real>exponent_of(magic[i])
+        above = highest[i] * <real>LOG2E - <real>exponent_of(magic[i])
+        any_wrong |= (above > <real>HEADROOM) | ((above < -<real>DEPTH) & (highest[i] >= -<real>LOGIT_LIMIT))
         row_max = larger(own[i], highest[i])
         any_wrong |= (row_max > <real>LOGIT_LIMIT) | (row_max < -<real>LOGIT_LIMIT)
     if not any_wrong:
@@ -392,7 +398,7 @@ cdef bint correct_references(Tile *tile, real _) noexcept nogil:
             column(tile, ORIGIN, _)[i] = 0
             set_reference(tile, i, 0, _)
             any_wrong = tile.shifted = True
-        elif highest[i] * LOG2E > exponent_of(magic[i]) + HEADROOM and highest[i] != INFINITY:
+        elif is_misplaced(highest[i], exponent_of(magic[i])):
             set_reference(tile, i, highest[i], _)
             any_wrong = True
     return any_wrong

@@ -80,7 +80,7 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
 
 
 cdef inline double skewed_inverse(const Tile *tile, Py_ssize_t i, real _) noexcept nogil:
-    """What exp_over is to be multiplied with to give a probability."""
+    """What exp_lanes is to be multiplied with to give a probability."""
     return double_column(tile, INVERSE)[i] * unskew(skew_of(double_column(tile, EXPONENT)[i], _))
 
 
@@ -179,6 +179,7 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
     cdef const real *shift
     cdef const real *at_hole
     cdef real values[LANE_WIDTH]
+    cdef real exps[LANE_WIDTH]
     cdef real value, number, mass
     for v from 0 <= v < width by LANE_WIDTH:
         magic, low = column(tile, MAGIC, <real>0) + v, column(tile, LOW, <real>0) + v
@@ -189,9 +190,10 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
             number = first_number + k
             for lane in range(LANE_WIDTH):
                 value = x[k * stride + v + lane]
-                if loop != LOOP_NONE:
-                    value = value - shift[lane]
-                value = times(scale[lane], exp_over(at_least(value, low[lane]), magic[lane]))
+                values[lane] = value if loop == LOOP_NONE else value - shift[lane]
+            exp_lanes(values, low, magic, True, exps)
+            for lane in range(LANE_WIDTH):
+                value = times(scale[lane], exps[lane])
                 if spreads(loop):
                     mass = madd(given[k * width + v + lane], keep, share) if takes_given(loop) else share
                     mass = mass * weight[k] if weighs(loop) else mass

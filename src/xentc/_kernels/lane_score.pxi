@@ -54,17 +54,20 @@ cdef inline void add_score(const real *x, real number, const real *columns, Py_s
     cdef const real *low = columns + LOW * width
     cdef const real *hole = columns + HOLE * width
     cdef const real *shift = columns + SHIFT * width
+    cdef real values[LANE_WIDTH]
+    cdef real exps[LANE_WIDTH]
     cdef Py_ssize_t lane
-    cdef real value, term
+    cdef real value
     for lane in range(LANE_WIDTH):
         value = x[lane]
         if not compares:
             value = value - shift[lane]
         value = <real>-INFINITY if hole[lane] == number else value
-        value = at_least(value, low[lane])
-        term = exp_over(value, magic[lane])
-        terms[lane] += term
-        fall[lane] = madd(term, centre[lane] - value, fall[lane])
+        values[lane] = at_least(value, low[lane])
+    exp_lanes(values, low, magic, False, exps)
+    for lane in range(LANE_WIDTH):
+        terms[lane] += exps[lane]
+        fall[lane] = madd(exps[lane], centre[lane] - values[lane], fall[lane])
 
 
 cdef inline void score_lanes(const real *x, Py_ssize_t stride, Py_ssize_t n, double k0, real first_number,

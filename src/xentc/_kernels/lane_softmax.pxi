@@ -103,6 +103,8 @@ cdef inline void weigh_classes(const real *x, Py_ssize_t stride, const real *num
     cdef double others[LANE_WIDTH]
     cdef double lost[LANE_WIDTH]
     cdef double own[LANE_WIDTH]
+    cdef real values[LANE_WIDTH]
+    cdef real exps[LANE_WIDTH]
     cdef double given, term, before
     cdef real number
     for v from 0 <= v < width by LANE_WIDTH:
@@ -115,11 +117,14 @@ cdef inline void weigh_classes(const real *x, Py_ssize_t stride, const real *num
         memcpy(own, doubles + OWN_UPSTREAM * width + v, sizeof(own))
         for k in range(n):
             number = <real>k
+            if weighed:
+                for lane in range(LANE_WIDTH):
+                    values[lane] = x[k * stride + v + lane] - shift[lane]
+                exp_lanes(values, low, magic, True, exps)
             for lane in range(LANE_WIDTH):
                 given = term = numbers[k * width + v + lane]
                 if weighed:
-                    term = term * <double>exp_over(at_least(x[k * stride + v + lane] - shift[lane], low[lane]),
-                                                   magic[lane])
+                    term = term * <double>exps[lane]
                 own[lane] = given if hole[lane] == number else own[lane]
                 term = <double>0 if hole[lane] == number else term
                 before = others[lane]
@@ -191,6 +196,8 @@ cdef inline void write_classes(const real *x, Py_ssize_t stride, const real *num
     cdef real pull[LANE_WIDTH]
     cdef real at_hole[LANE_WIDTH]
     cdef real entries[LANE_WIDTH]
+    cdef real values[LANE_WIDTH]
+    cdef real exps[LANE_WIDTH]
     cdef bint special[LANE_WIDTH]
     cdef real logit, entry, otherwise, number
     for v from 0 <= v < width by LANE_WIDTH:
@@ -208,9 +215,11 @@ cdef inline void write_classes(const real *x, Py_ssize_t stride, const real *num
         for k in range(n):
             number = <real>k
             for lane in range(LANE_WIDTH):
+                values[lane] = x[k * stride + v + lane] - shift[lane]
+            exp_lanes(values, low, magic, True, exps)
+            for lane in range(LANE_WIDTH):
                 logit = x[k * stride + v + lane]
-                entry = exp_over(at_least(logit - shift[lane], low[lane]), magic[lane]) * scale[lane]
-                entry = softmax_entry(logit, entry, numbers[k * numbers_stride + v + lane], top[lane], nll[lane],
+                entry = softmax_entry(logit, exps[lane] * scale[lane], numbers[k * numbers_stride + v + lane], top[lane], nll[lane],
                                       pull[lane], kind)
                 otherwise = scale[lane]
                 if not is_value(kind):

@@ -5,19 +5,20 @@ cdef enum:
     CHUNK = 2048            # logits of a row that are loaded at a time
     PREFETCH_BYTES = 16384  # how far ahead of a long read: the arithmetic keeps the core's own prefetcher from it
     REFERENCE_LIMIT = 1 << 17
-    LOGIT_LIMIT = 65000     # in size; n of the reduction stays below 2^17
+    LOGIT_LIMIT = 65000     # in size; see (c) of terms.h
     HEADROOM = 60           # powers of two that a sum may rise above its reference before it is done again
+    DEPTH = 76              # and lie below it: 131072 terms that are wrong (terms.h) are then 2^-33 of it
 
 
 # What the compiler makes a loop of its own for: job.spread, with GIVEN split by whether there are class weights, and,
-# where samples lie side by side, NONE by whether a shift is subtracted. One literal argument, as gcc clones a function
-# for one.
+# where samples lie side by side, NONE by whether a shift is subtracted, and in rows, by halves that are widened on the
+# way. One literal argument, as gcc clones a function for one.
 cdef enum:
-    LOOP_NONE, LOOP_EVEN, LOOP_WEIGHT, LOOP_GIVEN, LOOP_GIVEN_WEIGHT, LOOP_SHIFT
+    LOOP_NONE, LOOP_EVEN, LOOP_WEIGHT, LOOP_GIVEN, LOOP_GIVEN_WEIGHT, LOOP_SHIFT, LOOP_BF16, LOOP_F16
 
 
 cdef inline bint spreads(int loop) noexcept nogil:
-    return loop != LOOP_NONE and loop != LOOP_SHIFT
+    return LOOP_EVEN <= loop <= LOOP_GIVEN_WEIGHT
 
 
 cdef inline bint weighs(int loop) noexcept nogil:
@@ -28,18 +29,46 @@ cdef inline bint takes_given(int loop) noexcept nogil:
     return loop == LOOP_GIVEN or loop == LOOP_GIVEN_WEIGHT
 
 
-cdef inline real exp_over(real x, real magic) noexcept nogil:
-    if real is float:
-        return exp_over_f32(x, magic)
-    else:
-        return exp_over_f64(x, magic)
+cdef inline bint widens(int loop) noexcept nogil:
+    return loop == LOOP_BF16 or loop == LOOP_F16
 
 
-cdef inline real exp_over_scaled(real x, real magic, real scale) noexcept nogil:
+# exp(x) 2^-m of LANES logits at a time (terms.h): over one reference, over one a lane, and times a factor. flush, a
+# literal: whether terms below 2^-126 are 0, as they have to be where they are not merely added up.
+cdef inline void exp_terms(const real *x, real low, real magic, real *terms) noexcept nogil:
     if real is float:
-        return exp_over_scaled_f32(x, magic, scale)
+        exp_terms_f32(x, low, magic, terms)
     else:
-        return exp_over_scaled_f64(x, magic, scale)
+        exp_terms_f64(x, low, magic, terms)
+
+
+cdef inline void exp_lanes(const real *x, const real *low, const real *magic, bint flush, real *terms) noexcept nogil:
+    if real is float:
+        exp_lanes_f32(x, low, magic, flush, terms)
+    else:
+        exp_lanes_f64(x, low, magic, flush, terms)
+
+
+cdef inline void exp_scaled_terms(const real *x, real low, real magic, real factor, real *terms) noexcept nogil:
+    if real is float:
+        exp_scaled_terms_f32(x, low, magic, factor, terms)
+    else:
+        exp_scaled_terms_f64(x, low, magic, factor, terms)
+
+
+cdef inline void larger_terms(const real *x, real *best) noexcept nogil:
+    if real is float:
+        larger_terms_f32(x, best)
+    else:
+        larger_terms_f64(x, best)
+
+
+cdef inline void widen_group(const uint16_t *halves, bint bf16, real *values) noexcept nogil:
+    if real is float:
+        if bf16:
+            widen_bf16_terms(halves, values)
+        else:
+            widen_f16_terms(halves, values)
 
 
 cdef inline real larger(real x, real best) noexcept nogil:
@@ -70,14 +99,20 @@ cdef inline real times(real coefficient, real x) noexcept nogil:
         return times_f64(coefficient, x)
 
 
-# A reference 2^m as the kernels carry it: the magic number of exp_over, and the logit below which exp(x) 2^-m is
+# A reference 2^m as the kernels carry it: the magic number of exp_terms, and the logit below which exp(x) 2^-m is
 # rounded to exactly 0 (smaller ones are clamped to it).
 cdef inline real magic_of(double exponent, real _) noexcept nogil:
-    return <real>((MAGIC_F32 + 127.0 if real is float else MAGIC_F64 + 1023.0) - exponent)
+    if real is float:
+        return <real>(MAGIC_F32 + EXP_BIAS - EXP_STEPS * exponent)
+    else:
+        return MAGIC_F64 + 1023.0 - exponent
 
 
 cdef inline double exponent_of(real magic) noexcept nogil:
-    return (MAGIC_F32 + 127.0 if real is float else MAGIC_F64 + 1023.0) - <double>magic
+    if real is float:
+        return (MAGIC_F32 + EXP_BIAS - <double>magic) * (1.0 / EXP_STEPS)
+    else:
+        return MAGIC_F64 + 1023.0 - magic
 
 
 cdef inline real lowest_of(double exponent, real _) noexcept nogil:
@@ -90,7 +125,7 @@ cdef inline double reference_exponent(double row_max) noexcept nogil:
 
 
 cdef inline double skew_of(double n, real _) noexcept nogil:
-    """By how much, as a logarithm, a sum of exp_over is too large whose terms are mostly of this n."""
+    """By how much, as a logarithm, a sum of exp_terms is too large whose terms are mostly of this n."""
     if real is float:
         return n * SKEW_F32
     else:
@@ -102,9 +137,10 @@ cdef inline bint needs_shift(double row_max) noexcept nogil:
     return row_max > LOGIT_LIMIT or -INFINITY < row_max < -LOGIT_LIMIT
 
 
-cdef inline bint outgrows(double row_max, double exponent) noexcept nogil:
-    """Whether a sum over this reference is to be done again over a higher one. Above LOGIT_LIMIT it will be anyway."""
-    return row_max * LOG2E > exponent + HEADROOM and row_max <= LOGIT_LIMIT
+cdef inline bint is_misplaced(double row_max, double exponent) noexcept nogil:
+    """Whether a sum over this reference is to be done again over another. Beyond LOGIT_LIMIT it will be anyway."""
+    cdef double above = row_max * LOG2E - exponent
+    return fabs(row_max) <= LOGIT_LIMIT and (above > HEADROOM or above < -DEPTH)
 
 
 cdef inline double two_sum_lost(double a, double b) noexcept nogil:

@@ -5,12 +5,14 @@ cdef inline void grad_groups(const real *restrict x, const real *weight, const r
                              real low, real magic, real scale, real push, real keep, real share, int loop,
                              real *restrict grad) noexcept nogil:
     # x and grad are never the same memory (see row_grad_part). loop is a literal.
+    cdef real terms[LANES]
     cdef Py_ssize_t g, lane, k
     cdef real value, mass
     for g in range(n_groups):
         k = g * LANES
+        exp_scaled_terms(x + k, low, magic, scale, terms)
         for lane in range(LANES):
-            value = exp_over_scaled(at_least(x[k + lane], low), magic, scale)
+            value = terms[lane]
             if spreads(loop):
                 mass = madd(given[k + lane], keep, share) if takes_given(loop) else share
                 mass = mass * weight[k + lane] if weighs(loop) else mass

@@ -12,15 +12,18 @@ cdef inline void add_upstream(const real *restrict x, const real *restrict numbe
     # weighed is a literal.
     cdef double totals[LANES]
     cdef double errors[LANES]
+    cdef real terms[LANES]
     cdef Py_ssize_t g, lane
     cdef double before, term
     memcpy(totals, sums, sizeof(totals))
     memcpy(errors, lost, sizeof(errors))
     for g in range(n_groups):
+        if weighed:
+            exp_terms(x, low, magic, terms)
         for lane in range(LANES):
             term = numbers[lane]
             if weighed:
-                term = term * <double>exp_over(at_least(x[lane], low), magic)
+                term = term * <double>terms[lane]
             before = totals[lane]
             totals[lane] = before + term
             if real is double:      # float terms are far coarser than what a double sum of them loses

@@ -4,12 +4,13 @@ cdef inline void write_groups(const real *restrict x, const real *restrict numbe
                               real magic, real scale, real top, real nll, real pull, int kind,
                               real *restrict to) noexcept nogil:
     # kind is a literal.
+    cdef real terms[LANES]
     cdef Py_ssize_t g, lane, k
     for g in range(n_groups):
         k = g * LANES
+        exp_scaled_terms(x + k, low, magic, scale, terms)
         for lane in range(LANES):
-            to[k + lane] = softmax_entry(x[k + lane], exp_over_scaled(at_least(x[k + lane], low), magic, scale),
-                                         numbers[k + lane], top, nll, pull, kind)
+            to[k + lane] = softmax_entry(x[k + lane], terms[lane], numbers[k + lane], top, nll, pull, kind)
 
 
 cdef void write_dense(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n_groups, int kind,

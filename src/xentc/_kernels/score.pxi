@@ -40,111 +40,129 @@ cdef inline bint any_above(const real *x, real bound) noexcept nogil:
     return above
 
 
-cdef void raise_centre(const real *highest, real low, ScoreLanes *sums) noexcept nogil:
+cdef void raise_centre(const real *partial, real low, ScoreLanes *sums) noexcept nogil:
     cdef real lanes[LANES]
     cdef Py_ssize_t lane
     cdef double centre, rise
-    memcpy(lanes, highest, sizeof(lanes))
+    memcpy(lanes, sums.highest, sizeof(lanes))
     centre = at_least(largest_lane(lanes), low)
     rise = centre - sums.centre
     sums.centre = centre
     for lane in range(LANES):
-        sums.fall[lane] += (sums.sum_exp[lane] + sums.lost[lane]) * rise
+        sums.fall[lane] += (sums.sum_exp[lane] + sums.lost[lane] + partial[lane]) * rise
 
 
-cdef inline void score_groups(const real *restrict x, Py_ssize_t n_groups, real low, real magic, real own,
-                              bint or_equal, const char *ahead, Py_ssize_t step,
-                              ScoreLanes *restrict sums) noexcept nogil:
-    # or_equal is a literal.
-    cdef real partial[LANES]
+cdef inline void score_group(Run *run, real low, real magic, real own, bint or_equal, real centre, real *terms,
+                             real *fall, real *highest, real *beaten) noexcept nogil:
+    cdef const real *x = <const real *>run.logits
+    cdef Py_ssize_t lane
+    prefetch_group(run.ahead, LOOP_NONE, low)
+    exp_terms(x, low, magic, terms)
+    larger_terms(x, highest)
+    for lane in range(LANES):
+        if or_equal:
+            beaten[lane] += <real>1 if x[lane] >= own else <real>0
+        else:
+            beaten[lane] += <real>1 if x[lane] > own else <real>0
+        fall[lane] = madd(terms[lane], centre - at_least(x[lane], low), fall[lane])
+    next_group(run, LOOP_NONE, low)
+
+
+cdef inline void score_groups(Run *run, Py_ssize_t n, real low, real magic, real own, bint or_equal,
+                              ScoreLanes *sums, real *partial) noexcept nogil:
+    """n groups of a run, whose terms are added to partial in pairs, as add_groups does. or_equal is a literal."""
+    cdef real terms[LANES]
+    cdef real second[LANES]
     cdef real fall[LANES]
     cdef real highest[LANES]
     cdef real beaten[LANES]
-    cdef real *counts = <real *>sums.beaten
-    cdef Py_ssize_t g = 0, n, j, lane
-    cdef real value, term, centre = <real>sums.centre
-    cdef double before, fallen
-    memcpy(highest, sums.highest, sizeof(highest))
-    while g < n_groups:
-        n = min(n_groups - g, <Py_ssize_t>GROUPS)
-        for lane in range(LANES):
-            partial[lane] = fall[lane] = beaten[lane] = 0
-        for j in range(n):
-            prefetch(ahead + j * step)
-            if step > 64:
-                prefetch(ahead + j * step + 64)
-            if step > 128:
-                prefetch(ahead + j * step + 128)
-                prefetch(ahead + j * step + 192)
-            for lane in range(LANES):
-                value = x[j * LANES + lane]
-                if or_equal:
-                    beaten[lane] += <real>1 if value >= own else <real>0
-                else:
-                    beaten[lane] += <real>1 if value > own else <real>0
-                highest[lane] = larger(value, highest[lane])
-                value = at_least(value, low)
-                term = exp_over(value, magic)
-                partial[lane] += term
-                fall[lane] = madd(term, centre - value, fall[lane])
-        if any_above(highest, centre + <real>STALE):
-            raise_centre(highest, low, sums)
-            centre = <real>sums.centre
-            continue
-        for lane in range(LANES):
-            before = sums.sum_exp[lane]
-            sums.sum_exp[lane] = before + partial[lane]
-            fallen = sums.fall[lane]
-            sums.fall[lane] = fallen + fall[lane]
-            if real is double:
-                sums.lost[lane] += two_sum_lost(before, partial[lane])
-                sums.fall_lost[lane] += two_sum_lost(fallen, fall[lane])
-            counts[lane] += beaten[lane]
-        x += n * LANES
-        ahead += n * step
-        g += n
-    memcpy(sums.highest, highest, sizeof(highest))
-
-
-cdef void score_dense(const real *x, Py_ssize_t n_groups, real low, real magic, real own, bint or_equal,
-                      const char *ahead, Py_ssize_t step, ScoreLanes *sums) noexcept nogil:
-    if or_equal:
-        score_groups(x, n_groups, low, magic, own, True, ahead, step, sums)
-    else:
-        score_groups(x, n_groups, low, magic, own, False, ahead, step, sums)
-
-
-cdef void score_padded(const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real magic, real own,
-                       ScoreLanes *sums) noexcept nogil:
-    """One group, at most, as row.pxi pads it. It is compared here, where its classes need not be on one side."""
-    cdef real group[LANES]
-    cdef real *beaten = <real *>sums.beaten
+    cdef real sum_terms[LANES]
+    cdef real centre = <real>sums.centre
     cdef Py_ssize_t lane
     for lane in range(LANES):
-        group[lane] = <real>-INFINITY
-    memcpy(group, x, min(n, <Py_ssize_t>LANES) * sizeof(real))
+        fall[lane] = beaten[lane] = 0
+        highest[lane] = (<real *>sums.highest)[lane]
+        sum_terms[lane] = partial[lane]
+    while n > 1:
+        score_group(run, low, magic, own, or_equal, centre, terms, fall, highest, beaten)
+        score_group(run, low, magic, own, or_equal, centre, second, fall, highest, beaten)
+        for lane in range(LANES):
+            sum_terms[lane] += terms[lane] + second[lane]
+        n -= 2
+    if n > 0:
+        score_group(run, low, magic, own, or_equal, centre, terms, fall, highest, beaten)
+        for lane in range(LANES):
+            sum_terms[lane] += terms[lane]
     for lane in range(LANES):
-        beaten[lane] += <real>1 if (group[lane] > own) | ((group[lane] == own) & (lane < hole)) else <real>0
-    if 0 <= hole < LANES:
-        group[hole] = <real>-INFINITY
-    score_dense(group, 1, low, magic, <real>INFINITY, False, <const char *>x, 0, sums)
+        (<real *>sums.highest)[lane] = highest[lane]
+    if any_above(highest, centre + <real>STALE):
+        return
+    for lane in range(LANES):
+        (<real *>sums.beaten)[lane] += beaten[lane]
+        partial[lane] = sum_terms[lane]
+        if real is double:
+            sums.fall_lost[lane] += two_sum_lost(sums.fall[lane], fall[lane])
+        sums.fall[lane] += fall[lane]
 
 
-cdef void score_run(const real *x, Py_ssize_t n, Py_ssize_t hole, real low, real magic, real own, const char *ahead,
-                    Py_ssize_t step, ScoreLanes *sums) noexcept nogil:
-    """As add_run of row.pxi. hole counts from x[0], on either side of it."""
-    cdef Py_ssize_t n_groups = n // LANES, g = 0, k
-    if 0 <= hole < n_groups * LANES:
-        g = hole // LANES
-        k = g * LANES
-        score_dense(x, g, low, magic, own, True, ahead, step, sums)
-        score_padded(x + k, LANES, hole - k, low, magic, own, sums)
-        g += 1
-    k = g * LANES
-    score_dense(x + k, n_groups - g, low, magic, own, hole >= n_groups * LANES, ahead + g * step, step, sums)
-    k = n_groups * LANES
-    if n > k:
-        score_padded(x + k, n - k, hole - k, low, magic, own, sums)
+cdef void fold_terms(ScoreLanes *sums, real *partial) noexcept nogil:
+    cdef Py_ssize_t lane
+    cdef double before
+    for lane in range(LANES):
+        before = sums.sum_exp[lane]
+        sums.sum_exp[lane] = before + partial[lane]
+        if real is double:
+            sums.lost[lane] += two_sum_lost(before, partial[lane])
+        partial[lane] = 0
+
+
+cdef void score_runs(const Span *span, Py_ssize_t hole, real low, real magic, real own, ScoreLanes *sums) noexcept nogil:
+    """Folds where add_groups folds, so that both come to the same sum. Classes before the hole beat it if they equal it;
+    none of the copies counts here. A stretch that rose too far above the centre is done again."""
+    cdef real partial[LANES]
+    cdef real bound
+    cdef Py_ssize_t r, n, n_left, room = 2 * GROUPS, lane
+    cdef double centre
+    cdef Run run, start
+    for lane in range(LANES):
+        partial[lane] = 0
+    for r in range(span.n_runs + (span.n_pads > 0)):
+        run = span.runs[r]
+        bound = own if r < span.n_runs else <real>NAN
+        n_left = run.n_groups
+        while n_left > 0:
+            n = min(n_left, room)
+            start, centre = run, sums.centre
+            if hole > run.first:
+                score_groups(&run, n, low, magic, bound, True, sums, partial)
+            else:
+                score_groups(&run, n, low, magic, bound, False, sums, partial)
+            if any_above(<const real *>sums.highest, <real>centre + <real>STALE):
+                raise_centre(partial, low, sums)
+                run = start
+                continue
+            n_left -= n
+            room -= n
+            if room == 0:
+                fold_terms(sums, partial)
+                room = 2 * GROUPS
+    if room < 2 * GROUPS:
+        fold_terms(sums, partial)
+
+
+cdef void score_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, real low, real magic, real own,
+                     ScoreLanes *sums) noexcept nogil:
+    """As add_span of row.pxi. What is in the copies is compared here, where it need not be on one side of the hole."""
+    cdef Span span
+    cdef const real *x = cut_span(job, row, k, n, LOOP_NONE, &span, low)
+    cdef Py_ssize_t hole = row.hole - k, i, lane, first
+    cdef real *beaten = <real *>sums.beaten
+    score_runs(&span, hole, low, magic, own, sums)
+    for i in range(span.n_pads):
+        first = span.pads[i]
+        for lane in range(min(n - first, <Py_ssize_t>LANES)):
+            beaten[lane] += <real>1 if (x[first + lane] > own) | ((x[first + lane] == own) & (first + lane < hole)) \
+                else <real>0
 
 
 cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, real own,
@@ -156,8 +174,7 @@ cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_s
     cdef real *beaten = <real *>sums.beaten
     cdef real lanes[LANES]
     cdef real row_max = <real>-INFINITY
-    cdef Py_ssize_t k, lane, n, stride = job.input.class_stride_bytes
-    cdef Py_ssize_t step = LANES * stride if 0 < stride <= <Py_ssize_t>sizeof(double) else 0
+    cdef Py_ssize_t k, lane
     memset(&sums, 0, sizeof(sums))
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
@@ -165,9 +182,7 @@ cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_s
     part.best = begin
     part.beaten = 0
     for k from begin <= k < end by CHUNK:
-        n = min(end - k, <Py_ssize_t>CHUNK)
-        score_run(load_logits(job, row, k, n, _), n, <Py_ssize_t>row.hole - k, low, magic, own,
-                  row.logits + k * stride + PREFETCH_BYTES, step, &sums)
+        score_span(job, row, k, min(end - k, <Py_ssize_t>CHUNK), low, magic, own, &sums)
         if any_above(highest, row_max):
             memcpy(lanes, highest, sizeof(lanes))
             row_max = largest_lane(lanes)
@@ -211,7 +226,7 @@ cdef void score_row(const Job *job, const RowView *row, real own, ScorePart *tot
         end = min(begin + COLUMN_BLOCK, job.n_classes)
         part.sums.exponent = reference_exponent(first_look(job, row, begin, _))
         score_block(job, row, begin, end, own, &part, _)
-        if outgrows(part.sums.row_max, part.sums.exponent):
+        if is_misplaced(part.sums.row_max, part.sums.exponent):
             part.sums.exponent = reference_exponent(part.sums.row_max)
             score_block(job, row, begin, end, own, &part, _)
         fold_score(total, &lost, &part)

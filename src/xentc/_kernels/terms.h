@@ -1,0 +1,215 @@
+/* exp(x) 2^-m of 32 floats side by side: what the sums and gradients of float rows are made of.
+ *
+ * a) With AVX-512 and AVX2, x = (n / STEPS) ln 2 + r, and exp(x) = 2^(n / STEPS) (1 + q(r)): a table of one register
+ *    holds the fractions of 2, so that r is short and q has degree 3. On a Zen 4 core this is 1.3 times as fast as a
+ *    polynomial of degree 6 with 2^n alone, whose multiplications were the limit. gcc makes a gather of such a table,
+ *    ten times slower, so these two are spelled in the compiler's vector functions; the operations of an element are
+ *    the same in every lane. Elsewhere the polynomial of vmath.h.
+ * b) The reference rides in the magic number: magic = MAGIC - STEPS m, so that the low bits of t are STEPS (n - m) + j.
+ *    The table holds bits(2^(j / STEPS)) less what j adds when t is shifted to the exponent. At the clamp
+ *    (m - 127) ln 2 the bits are exactly those of 0.
+ * c) Valid below LOGIT_LIMIT of real.pxi: STEPS (|n| + |m|) stays below 2^22.
+ * d) The sums of such terms are skewed: see SKEW_F32.
+ */
+#ifndef XENTC_TERMS_H
+#define XENTC_TERMS_H
+
+#include "half.h"
+#include "vmath.h"
+
+#define N_TERMS 32
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define EXP_STEPS 16
+#define STEPS_SHIFT 19
+#define VECTOR_FLOATS 16
+#define EXP_C2 0x1.000234p-1f
+#define EXP_C3 0x1.55559ep-3f
+typedef __m512 floats;
+typedef __m512i words;
+#define all_f32 _mm512_set1_ps
+#define load_f32 _mm512_loadu_ps
+#define store_f32 _mm512_storeu_ps
+#define multiply _mm512_mul_ps
+#define subtract _mm512_sub_ps
+#define multiply_add _mm512_fmadd_ps
+#define larger_of _mm512_max_ps /* the second where either is nan */
+#define words_of _mm512_castps_si512
+#define floats_of _mm512_castsi512_ps
+#define add_words _mm512_add_epi32
+#define shift_words _mm512_slli_epi32
+#define all_words _mm512_set1_epi32
+#define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
+#define look_up(table, index) _mm512_permutexvar_epi32(index, table)
+#define load_words(p) _mm512_loadu_si512((const void *)(p))
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define EXP_STEPS 8
+#define STEPS_SHIFT 20
+#define VECTOR_FLOATS 8
+#define EXP_C2 0x1.0008cap-1f
+#define EXP_C3 0x1.555666p-3f
+typedef __m256 floats;
+typedef __m256i words;
+#define all_f32 _mm256_set1_ps
+#define load_f32 _mm256_loadu_ps
+#define store_f32 _mm256_storeu_ps
+#define multiply _mm256_mul_ps
+#define subtract _mm256_sub_ps
+#define multiply_add _mm256_fmadd_ps
+#define larger_of _mm256_max_ps
+#define words_of _mm256_castps_si256
+#define floats_of _mm256_castsi256_ps
+#define add_words _mm256_add_epi32
+#define shift_words _mm256_slli_epi32
+#define keep_words(words, t, low) _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps(t, low, _CMP_NLT_UQ)), words)
+#define look_up(table, index) _mm256_permutevar8x32_epi32(table, index)
+#define load_words(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#else
+#define EXP_STEPS 1
+#endif
+
+/* The magic number of a reference 2^m is MAGIC_F32 + EXP_BIAS - EXP_STEPS m. */
+#if EXP_STEPS == 1
+#define EXP_BIAS 127
+#else
+#define EXP_BIAS 0
+#endif
+
+#if EXP_STEPS > 1
+
+/* The nearest floats of 2^(j / STEPS), as bits. */
+#define FRACTION(j, bits) ((bits) - ((uint32_t)(j) << STEPS_SHIFT))
+static const uint32_t FRACTIONS[EXP_STEPS] = {
+#if EXP_STEPS == 16
+    FRACTION(0, 0x3f800000u), FRACTION(1, 0x3f85aac3u), FRACTION(2, 0x3f8b95c2u), FRACTION(3, 0x3f91c3d3u),
+    FRACTION(4, 0x3f9837f0u), FRACTION(5, 0x3f9ef532u), FRACTION(6, 0x3fa5fed7u), FRACTION(7, 0x3fad583fu),
+    FRACTION(8, 0x3fb504f3u), FRACTION(9, 0x3fbd08a4u), FRACTION(10, 0x3fc5672au), FRACTION(11, 0x3fce248cu),
+    FRACTION(12, 0x3fd744fdu), FRACTION(13, 0x3fe0ccdfu), FRACTION(14, 0x3feac0c7u), FRACTION(15, 0x3ff5257du),
+#else
+    FRACTION(0, 0x3f800000u), FRACTION(1, 0x3f8b95c2u), FRACTION(2, 0x3f9837f0u), FRACTION(3, 0x3fa5fed7u),
+    FRACTION(4, 0x3fb504f3u), FRACTION(5, 0x3fc5672au), FRACTION(6, 0x3fd744fdu), FRACTION(7, 0x3feac0c7u),
+#endif
+};
+
+/* 2^(n / STEPS - m) in scale, and the r that is left. Just above the clamp lie numbers that would be subnormal, and whose
+ * bits are wrong. In a sum they are nothing; where a term stands for itself, flush makes them 0. */
+ALWAYS_INLINE void reduce_floats(floats x, floats low, floats magic, int flush, floats *r, floats *scale) {
+    floats clamped = larger_of(low, x);
+    floats t = multiply_add(clamped, all_f32((float)(EXP_STEPS * LOG2E)), magic);
+    words bits = add_words(look_up(load_words(FRACTIONS), words_of(t)), shift_words(words_of(t), STEPS_SHIFT));
+    *r = multiply_add(subtract(t, magic), all_f32((float)(-LN2 / EXP_STEPS)), clamped);
+    *scale = floats_of(flush ? keep_words(bits, t, all_f32(MAGIC_F32 - 126.0f * EXP_STEPS)) : bits);
+}
+
+/* 1 + q(r) is within 1.7e-9 (STEPS 16) or 2.8e-8 (8) of exp(r), minimax; the largest errors are the roundings of the
+ * fraction of 2 and of the result. */
+ALWAYS_INLINE floats exp_floats(floats x, floats low, floats magic, int flush) {
+    floats r, scale, q;
+    reduce_floats(x, low, magic, flush, &r, &scale);
+    q = multiply_add(multiply_add(all_f32(EXP_C3), r, all_f32(EXP_C2)), r, all_f32(1.0f));
+    return multiply_add(multiply(q, r), scale, scale);
+}
+
+ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS)
+        store_f32(terms + i, exp_floats(load_f32(x + i), all_f32(low), all_f32(magic), 0));
+}
+
+ALWAYS_INLINE void exp_lanes_f32(const float *x, const float *low, const float *magic, int flush, float *terms) {
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS)
+        store_f32(terms + i, exp_floats(load_f32(x + i), load_f32(low + i), load_f32(magic + i), flush));
+}
+
+/* Times factor, which rides in the coefficients: they are the same for a whole row. */
+ALWAYS_INLINE void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms) {
+    floats c3 = all_f32(EXP_C3 * factor), c2 = all_f32(EXP_C2 * factor), c1 = all_f32(factor);
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        floats r, scale, p;
+        reduce_floats(load_f32(x + i), all_f32(low), all_f32(magic), 1, &r, &scale);
+        p = multiply_add(multiply_add(multiply_add(c3, r, c2), r, c1), r, c1);
+        store_f32(terms + i, multiply(p, scale));
+    }
+}
+
+#else
+
+ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
+    for (int i = 0; i < N_TERMS; i++)
+        terms[i] = exp_over_f32(at_least_f32(x[i], low), magic);
+}
+
+ALWAYS_INLINE void exp_lanes_f32(const float *x, const float *low, const float *magic, int flush, float *terms) {
+    (void)flush; /* a term of the polynomial is either right or 0 */
+    for (int i = 0; i < N_TERMS; i++)
+        terms[i] = exp_over_f32(at_least_f32(x[i], low[i]), magic[i]);
+}
+
+ALWAYS_INLINE void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms) {
+    for (int i = 0; i < N_TERMS; i++)
+        terms[i] = exp_over_scaled_f32(at_least_f32(x[i], low), magic, factor);
+}
+
+#endif
+
+/* best of numbers that may have been bits: gcc then makes two instructions of larger_f32(). */
+ALWAYS_INLINE void larger_terms_f32(const float *x, float *best) {
+#if EXP_STEPS > 1
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS)
+        store_f32(best + i, larger_of(load_f32(x + i), load_f32(best + i)));
+#else
+    for (int i = 0; i < N_TERMS; i++)
+        best[i] = larger_f32(x[i], best[i]);
+#endif
+}
+
+ALWAYS_INLINE void larger_terms_f64(const double *x, double *best) {
+    for (int i = 0; i < N_TERMS; i++)
+        best[i] = larger_f64(x[i], best[i]);
+}
+
+ALWAYS_INLINE void widen_bf16_terms(const uint16_t *halves, float *values) {
+#if defined(__AVX512BW__)
+    /* One permutation puts a half in the upper bits: widening and shifting are two instructions on busier ports. */
+    static const uint16_t PLACES[32] = {0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7,
+                                        0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+    words places = load_words(PLACES), all = load_words(halves), later = add_words(places, all_words(16 << 16));
+    store_f32(values, floats_of(_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, places, all)));
+    store_f32(values + VECTOR_FLOATS, floats_of(_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, later, all)));
+#else
+    for (int i = 0; i < N_TERMS; i++)
+        values[i] = widen_bf16(halves[i]);
+#endif
+}
+
+ALWAYS_INLINE void widen_f16_terms(const uint16_t *halves, float *values) {
+#if defined(__AVX512F__)
+    for (int i = 0; i < N_TERMS; i += 16)
+        _mm512_storeu_ps(values + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(halves + i))));
+#elif EXP_STEPS > 1 && defined(__F16C__)
+    for (int i = 0; i < N_TERMS; i += 8)
+        _mm256_storeu_ps(values + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(halves + i))));
+#else
+    for (int i = 0; i < N_TERMS; i++)
+        values[i] = widen_f16(halves[i]);
+#endif
+}
+
+ALWAYS_INLINE void exp_terms_f64(const double *x, double low, double magic, double *terms) {
+    for (int i = 0; i < N_TERMS; i++)
+        terms[i] = exp_over_f64(at_least_f64(x[i], low), magic);
+}
+
+ALWAYS_INLINE void exp_lanes_f64(const double *x, const double *low, const double *magic, int flush, double *terms) {
+    (void)flush;
+    for (int i = 0; i < N_TERMS; i++)
+        terms[i] = exp_over_f64(at_least_f64(x[i], low[i]), magic[i]);
+}
+
+ALWAYS_INLINE void exp_scaled_terms_f64(const double *x, double low, double magic, double factor, double *terms) {
+    for (int i = 0; i < N_TERMS; i++)
+        terms[i] = exp_over_scaled_f64(at_least_f64(x[i], low), magic, factor);
+}
+
+#endif
