@@ -19,9 +19,8 @@ cdef object bad_class(cnp.ndarray indices, str name, Py_ssize_t first_bad, int l
     position = np.unravel_index(first_bad, (<object>indices).shape)
     value = (<object>indices)[position]
     where = "" if not position else f" at {position[0] if len(position) == 1 else tuple(map(int, position))}"
-    return IndexError(
-        f"{name}: got class {value}{where}, expected {lowest} to {n_classes - 1}: there are {n_classes} classes"
-    )
+    expected = f"expected {lowest} to {n_classes - 1}: there are {n_classes}" if n_classes else "there are no"
+    return IndexError(f"{name}: got class {value}{where}, {expected} classes")
 
 
 cdef cnp.ndarray weigh_classes(Job *job, object weight):

@@ -219,8 +219,8 @@ cdef inline void write_classes(const real *x, Py_ssize_t stride, const real *num
             exp_lanes(values, low, magic, True, exps)
             for lane in range(LANE_WIDTH):
                 logit = x[k * stride + v + lane]
-                entry = softmax_entry(logit, exps[lane] * scale[lane], numbers[k * numbers_stride + v + lane], top[lane], nll[lane],
-                                      pull[lane], kind)
+                entry = softmax_entry(logit, exps[lane] * scale[lane], numbers[k * numbers_stride + v + lane],
+                                      top[lane], nll[lane], pull[lane], kind)
                 otherwise = scale[lane]
                 if not is_value(kind):
                     entry = at_hole[lane] if hole[lane] == number else entry

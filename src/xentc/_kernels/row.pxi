@@ -188,7 +188,8 @@ cdef inline void pad_group(const real *x, Py_ssize_t n, Py_ssize_t hole, real bl
         group[lane] = x[lane] if lane < size and lane != left_out else blank
 
 
-cdef inline void pad_halves(const uint16_t *x, Py_ssize_t n, Py_ssize_t hole, bint bf16, uint16_t *group) noexcept nogil:
+cdef inline void pad_halves(const uint16_t *x, Py_ssize_t n, Py_ssize_t hole, bint bf16,
+                            uint16_t *group) noexcept nogil:
     cdef int lane, size = <int>min(n, <Py_ssize_t>LANES), left_out = <int>hole if 0 <= hole < LANES else -1
     cdef uint16_t blank = 0xff80 if bf16 else 0xfc00     # -inf
     for lane in range(LANES):

@@ -116,9 +116,10 @@ cdef void fold_terms(ScoreLanes *sums, real *partial) noexcept nogil:
         partial[lane] = 0
 
 
-cdef void score_runs(const Span *span, Py_ssize_t hole, real low, real magic, real own, ScoreLanes *sums) noexcept nogil:
-    """Folds where add_groups folds, so that both come to the same sum. Classes before the hole beat it if they equal it;
-    none of the copies counts here. A stretch that rose too far above the centre is done again."""
+cdef void score_runs(const Span *span, Py_ssize_t hole, real low, real magic, real own,
+                     ScoreLanes *sums) noexcept nogil:
+    """Folds where add_groups folds, so that both come to the same sum. Classes before the hole beat it if they equal
+    it; none of the copies counts here. A stretch that rose too far above the centre is done again."""
     cdef real partial[LANES]
     cdef real bound
     cdef Py_ssize_t r, n, n_left, room = 2 * GROUPS, lane
