@@ -9,29 +9,33 @@ cdef enum:
 
 cdef inline void add_upstream(const real *restrict x, const real *restrict numbers, Py_ssize_t n_groups, real low,
                               real magic, bint weighed, double *restrict sums, double *restrict lost) noexcept nogil:
-    # weighed is a literal.
+    # weighed is a literal. float terms are added up for some groups before they are folded into double lanes.
     cdef double totals[LANES]
     cdef double errors[LANES]
     cdef real terms[LANES]
-    cdef Py_ssize_t g, lane
-    cdef double before, term
-    memcpy(totals, sums, sizeof(totals))
-    memcpy(errors, lost, sizeof(errors))
-    for g in range(n_groups):
-        if weighed:
-            exp_terms(x, low, magic, terms)
+    cdef real partial[LANES]
+    cdef Py_ssize_t left = n_groups, g, lane
+    cdef double before
+    for lane in range(LANES):
+        totals[lane], errors[lane] = sums[lane], lost[lane]
+    while left > 0:
         for lane in range(LANES):
-            term = numbers[lane]
+            partial[lane] = 0
+        for g in range(min(left, <Py_ssize_t>GROUPS) if real is float else 1):
             if weighed:
-                term = term * <double>terms[lane]
+                exp_terms(x, low, magic, terms)
+            for lane in range(LANES):
+                partial[lane] += numbers[lane] * terms[lane] if weighed else numbers[lane]
+            x += LANES
+            numbers += LANES
+            left -= 1
+        for lane in range(LANES):
             before = totals[lane]
-            totals[lane] = before + term
-            if real is double:      # float terms are far coarser than what a double sum of them loses
-                errors[lane] += two_sum_lost(before, term)
-        x += LANES
-        numbers += LANES
-    memcpy(sums, totals, sizeof(totals))
-    memcpy(lost, errors, sizeof(errors))
+            totals[lane] = before + partial[lane]
+            if real is double:
+                errors[lane] += two_sum_lost(before, partial[lane])
+    for lane in range(LANES):
+        sums[lane], lost[lane] = totals[lane], errors[lane]
 
 
 cdef void add_upstream_span(const real *x, const real *numbers, Py_ssize_t n, real low, real magic, bint weighed,
