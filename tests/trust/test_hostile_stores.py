@@ -75,6 +75,8 @@ def zarr():
 
 STORES = {
     "huge shape": ({"shape": [2**62, 2**62]}, "no array"),
+    "huge row of nothing": ({"shape": [4, 2**30]}, "samples of"),
+    "row in too many chunks": ({"shape": [4, 2**24], "chunk_grid": regular(4, 2)}, "chunks hold"),
     "negative": ({"shape": [-4, -3]}, ""),
     "many axes": ({"shape": [1] * 100}, ""),
     "a million axes": ({"shape": [1] * 1_000_000}, ""),
@@ -189,11 +191,11 @@ def test_chunks_that_are_no_files(tmp_path, zarr):
 
 
 def test_chunks_across_the_classes(tmp_path, zarr):
-    """Six chunks of 48 MB, compressed to nothing, are a block of a few samples: not all at a time are unpacked."""
+    """Sixteen chunks of 24 MB behind a row, 384 MB for the six rows: less is read, and fewer unpacked, at a time."""
     path = tmp_path / "wide.zarr"
-    zeros = zarr.create_array(path, shape=(12, 6_000_000), chunks=(12, 1_000_000), dtype="f4", fill_value=1.0)
+    zeros = zarr.create_array(path, shape=(6, 16_000_000), chunks=(6, 1_000_000), dtype="f4", fill_value=1.0)
     zeros[:] = 0.0
-    (targets,) = save(tmp_path, targets=np.zeros(12, np.int64))
+    (targets,) = save(tmp_path, targets=np.zeros(6, np.int64))
     with limits():
         code, _, err = run("evaluate", path, targets)
     assert (code, err) == (0, "")
@@ -223,6 +225,11 @@ def packed(chunk, compression, chunks=(4, 3)):
 
 FILES = {
     "huge": (lambda file: file.create_dataset("x", (2**40, 2**20), "f4", chunks=(1, 2**20)), "targets.npy"),
+    "row in too many chunks": (
+        lambda file: file.create_dataset("x", (4, 2**24), "f4", chunks=(4, 2), compression="gzip"),
+        "chunks hold",
+    ),
+    "huge row of nothing": (lambda file: file.create_dataset("x", (4, 2**30), "f4"), "samples of"),
     "huge chunk": (
         lambda file: file.create_dataset("x", (4, 3), "f4", maxshape=(None, 3), chunks=(2**28, 3)),
         "chunks of",

@@ -50,6 +50,9 @@ class Job:
         self.axis = axis % n_axes
         self.n_classes = self.logits.shape[self.axis]
         self._check_dtypes()
+        sample_bytes = self.n_classes * self.logits.dtype.itemsize
+        if sample_bytes > LARGEST_CHUNK and not self.logits.is_mapped:
+            raise CommandError(f"{options.logits}: samples of {sample_bytes} bytes, at most {LARGEST_CHUNK} are read")
         shape = self.logits.shape[: self.axis] + self.logits.shape[self.axis + 1 :]
         if self.targets.shape != shape:
             raise CommandError(

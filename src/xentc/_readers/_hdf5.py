@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xentc._readers import _packed
 from xentc._readers._npy import check_array
-from xentc._readers._source import FileError, Index, Source, choose, import_extra
+from xentc._readers._source import FileError, Index, Source, choose, chunks_behind, import_extra
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -73,9 +73,8 @@ class _Dataset(Source):
 
     def _check_chunks(self, chunks: tuple[int, ...], index: Index) -> None:
         expected = math.prod(chunks) * self.dtype.itemsize
-        cuts = [cut.indices(length) for cut, length in zip(index, self.shape, strict=True)]
-        starts = [range(start - start % step, stop, step) for (start, stop, _), step in zip(cuts, chunks, strict=True)]
-        for place in itertools.product(*starts):
+        for numbers in itertools.product(*chunks_behind(self, index, chunks)):
+            place = tuple(number * step for number, step in zip(numbers, chunks, strict=True))
             stored = self._dataset.id.get_chunk_info_by_coord(place)
             if stored.byte_offset is None or not stored.size:
                 continue  # filled with one value

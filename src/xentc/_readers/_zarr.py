@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from xentc._readers import _packed
 from xentc._readers._npy import check_array
-from xentc._readers._source import FileError, Index, Source, choose, import_extra
+from xentc._readers._source import FileError, Index, Source, choose, chunks_behind, import_extra
 
 _LONGEST_METADATA = 1 << 23
 _METADATA = "zarr.json", ".zarray", ".zattrs"
@@ -97,7 +97,7 @@ class _ZarrArray(Source):
         self._array, self._check = array, check
 
     def read(self, index: Index) -> NDArray[Any]:
-        self._check(self._array, index)
+        self._check(self._array, chunks_behind(self, index, self._array.shards or self._array.chunks))
         zarr = import_extra(self.path, "zarr", "zarr")
         try:
             # As many chunks as the library likes to unpack at a time would be ten.
@@ -132,12 +132,10 @@ class _ChunkCheck:
             )
         self._compressor = compressors[0] if compressors else None
 
-    def __call__(self, array: Any, index: Index) -> None:
-        """Look at the chunks behind a part."""
+    def __call__(self, array: Any, numbers: list[range]) -> None:
+        """Look at the chunks of these numbers."""
         stored = array.shards or array.chunks
         expected = math.prod(array.chunks) * array.dtype.itemsize
-        cuts = [cut.indices(length) for cut, length in zip(index, array.shape, strict=True)]
-        numbers = [range(start // step, -(-stop // step)) for (start, stop, _), step in zip(cuts, stored, strict=True)]
         for chunk in itertools.product(*numbers):
             path = os.path.join(self._folder, array.metadata.encode_chunk_key(chunk))
             if os.path.lexists(path):  # else it is filled with one value
