@@ -8,6 +8,8 @@
 (c) RssAnon is sampled while they run. What rises and falls between two samples is bounded by VmHWM, the largest
     resident set of the process so far, mapped pages included.
 (d) Killed runs write their checkpoints more often than others do, or a fast machine would be done before the first.
+(e) Needs a machine with nothing else to do: between blocks libgomp's threads spin, and where others want the cores that
+    costs several times the work. OMP_WAIT_POLICY=passive shows how much of a low rate is that.
 
 Exit code 1: a goal is missed. Linux alone has these figures. Everything is in a temporary folder, which is removed.
 """
