@@ -13,6 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from amount import examples
 from cli_tools import complaint, header, npy, run, save
 from test_cli_files import HOSTILE as HOSTILE_NPY
 
@@ -181,8 +182,9 @@ def mutated(rng, data):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_mutated_headers(tmp_path, rng, count):
+def test_mutated_headers(tmp_path, rng):
+    """tests/trust/mutate_files.py is the same for as many as one likes, and for other formats."""
+    count = examples(300)
     (targets,) = save(tmp_path, targets=np.zeros(4, np.int64))
     seeds = [*GOOD.items(), (".npz", PACKED), (".npz", archive(method=zipfile.ZIP_DEFLATED))]
     before, refused = memory("RssAnon"), 0

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
-Groups = NDArray[np.intp]
+Groups = NDArray[np.integer[Any]]
 
 # 2**15 parts of at most 2**38 units add up to 2**53 at most, which float64 counts without a gap. And so few stay in
 # the cache.
@@ -124,8 +124,8 @@ def root_of_quotient(numerator: ExactSum, denominator: ExactSum) -> float:
 def exact_sum(values: Floats) -> ExactSum:
     """The sum of a one-dimensional array."""
     total = ZERO
-    plain = _is_plain(values)
-    if not plain.all():
+    if not _are_plain(values):
+        plain = _is_plain(values)
         odd = values[~plain]
         total = _sums_of_odd(odd, np.zeros(odd.size, np.intp)).get(0, ZERO)
         values = values[plain]
@@ -138,8 +138,8 @@ def exact_sum(values: Floats) -> ExactSum:
 def exact_sums(values: Floats, groups: Groups) -> dict[int, ExactSum]:
     """The sum of each group. Groups are numbers from 0 on; those that add nothing may be missing."""
     totals: dict[int, ExactSum] = {}
-    plain = _is_plain(values)
-    if not plain.all():
+    if not _are_plain(values):
+        plain = _is_plain(values)
         totals = _sums_of_odd(values[~plain], groups[~plain])
         values, groups = values[plain], groups[plain]
     for start in range(0, values.size, _PIECE):
@@ -162,8 +162,12 @@ def exact_counts(groups: Groups) -> dict[int, ExactSum]:
 def exact_dot(first: Floats, second: Floats) -> ExactSum:
     """The sum of products; nan where a factor is not finite."""
     if first.dtype == np.float32 and second.dtype == np.float32:
-        with np.errstate(invalid="ignore"):
-            return exact_sum(first.astype(np.float64) * second)  # 24 bits times 24 bits
+        total = ZERO
+        for start in range(0, first.size, _PIECE):
+            piece = first[start : start + _PIECE].astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                total += exact_sum(np.multiply(piece, second[start : start + _PIECE], out=piece))  # 24 bits times 24
+        return total
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return ExactSum(special=math.nan)
     wide, other = first.astype(np.float64), second.astype(np.float64)
@@ -202,14 +206,28 @@ def _upper_half(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _parts(piece: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.float64], int]]:
-    """Numbers below _LARGE as a sum of arrays: whole multiples of 2**exponent, of at most 2**_PART_BITS each."""
-    while (largest := float(np.abs(piece).max(initial=0.0))) > 0:
+    """
+    Numbers below _LARGE as a sum of arrays: whole multiples of 2**exponent, of at most 2**_PART_BITS each.
+
+    Each array is gone when the next one is asked for, and `piece` holds what is left.
+    """
+    part = np.empty_like(piece)
+    while (largest := _largest(piece)) > 0:
         exponent = max(math.frexp(largest)[1] - _PART_BITS, _LEAST_EXPONENT)
         cut = math.ldexp(1.5, exponent + 52)  # around this number, float64 goes in steps of 2**exponent
-        part = piece + cut
+        np.add(piece, cut, out=part)
         part -= cut
+        piece -= part
         yield part, exponent
-        piece = piece - part
+
+
+def _largest(values: Floats) -> float:
+    """In size; nan if there is one. Two passes that write nothing."""
+    return max(float(values.max()), -float(values.min())) if values.size else 0.0
+
+
+def _are_plain(values: Floats) -> bool:
+    return _largest(values) < (_LARGE if values.dtype == np.float64 else np.inf)
 
 
 def _is_plain(values: Floats) -> NDArray[np.bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xentc._cli import CommandError
-from xentc._readers import Index, open_source
+from xentc._readers import Index, Source, open_source
 from xentc._readers._shards import cut_at_edges
 
 # 16 MiB of logits: a few milliseconds of work, next to which starting a team of threads and the fixed cost of some
@@ -49,6 +50,9 @@ class Job:
         self.axis = axis % n_axes
         self.n_classes = self.logits.shape[self.axis]
         self._check_dtypes()
+        sample_bytes = self.n_classes * self.logits.dtype.itemsize
+        if sample_bytes > LARGEST_CHUNK and not self.logits.is_mapped:
+            raise CommandError(f"{options.logits}: samples of {sample_bytes} bytes, at most {LARGEST_CHUNK} are read")
         shape = self.logits.shape[: self.axis] + self.logits.shape[self.axis + 1 :]
         if self.targets.shape != shape:
             raise CommandError(
@@ -68,15 +72,13 @@ class Job:
                 f"{self.options.targets}: expected class indices of an integer dtype, got {self.targets.dtype}"
             )
         for source in (self.logits, self.targets):
-            chunk = [min(pair) for pair in zip(source.chunks or (), source.shape, strict=False)]
-            n_bytes = int(np.prod([*chunk, 1.0])) * source.dtype.itemsize
-            if n_bytes > LARGEST_CHUNK:
-                raise CommandError(f"{source.path}: chunks of {n_bytes} bytes, at most {LARGEST_CHUNK} are read")
+            _check_chunks(source)
 
     def _read_weight(self, path: str) -> NDArray[Any]:
         source = open_source(path)
         if source.shape != (self.n_classes,):  # before it is read: it may be as large as it likes
             raise CommandError(f"{path}: weight of shape {source.shape}, expected {(self.n_classes,)}")
+        _check_chunks(source)
         return np.array(source.read((slice(None),)))
 
     def blocks(self) -> Iterator[Index]:
@@ -86,13 +88,14 @@ class Job:
             # One block all the same, so that dtypes and weight are checked; and 2**40 rows of no bytes are no loop.
             return iter([tuple(slice(0, n) for n in shape)])
         room = max(1, BLOCK_BYTES // (self.n_classes * self.logits.dtype.itemsize + SAMPLE_BYTES))
+        most = max(1, LARGEST_CHUNK // (self.n_classes * self.logits.dtype.itemsize + SAMPLE_BYTES))
         steps = []
         for length, chunk in zip(reversed(shape), reversed(self._chunks()), strict=True):
             step = min(length, room)
-            # Whole chunks, so that each is read once.
-            step = min(length, max(chunk, step - step % chunk))
+            # Whole chunks, so that each is read once, but where the classes are in so many that this would be too much.
+            step = min(length, max(chunk, step - step % chunk), most)
             steps.append(step)
-            room = max(1, room // step)
+            room, most = max(1, room // step), max(1, most // step)
         steps.reverse()
         if self.options.batch is not None:
             steps[0] = self.options.batch
@@ -145,3 +148,10 @@ class Job:
                     f"{self.options.targets}: class {target[where]} at {position} is out of range for"
                     f" {self.n_classes} classes, and not the ignored index {self.options.ignore_index}"
                 )
+
+
+def _check_chunks(source: Source) -> None:
+    # Also of an array that is smaller than its chunks: they are unpacked whole.
+    n_bytes = math.prod(source.chunks or ()) * source.dtype.itemsize
+    if n_bytes > LARGEST_CHUNK:
+        raise CommandError(f"{source.path}: chunks of {n_bytes} bytes, at most {LARGEST_CHUNK} are read")

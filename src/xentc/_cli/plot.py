@@ -20,9 +20,9 @@ _BARS = 50
 
 
 def draw(path: str, result: Evaluation, losses: Mapping[int, int], steps: int, bins: int) -> None:
-    figure: Any = Figure(figsize=(15, 5.2), layout="constrained")
+    figure: Any = Figure(figsize=(13.6, 5.2), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.09)
     grid = figure.add_gridspec(1, 4, width_ratios=[1.1, 1.1, 0.65, 0.65])
     axes = [figure.add_subplot(grid[i]) for i in range(3)]
     axes.append(figure.add_subplot(grid[3], sharey=axes[2]))
@@ -31,13 +31,13 @@ def draw(path: str, result: Evaluation, losses: Mapping[int, int], steps: int, b
     _worst(axes[2], axes[3], result)
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=12)
-        ax.xaxis.label.set_fontsize(13)
-        ax.yaxis.label.set_fontsize(13)
-        ax.title.set_fontsize(14)
+        ax.tick_params(labelsize=13)
+        ax.xaxis.label.set_fontsize(14)
+        ax.yaxis.label.set_fontsize(14)
+        ax.title.set_fontsize(15)
     figure.suptitle(
         f"{result.samples - result.ignored:,} samples   loss {result.loss:.4g}   accuracy {result.accuracy:.4g}",
-        fontsize=15,
+        fontsize=17,
     )
     canvas.print_figure(path, dpi=100)
 
@@ -60,7 +60,7 @@ def _reliability(ax: Any, result: Evaluation) -> None:
     ax.scatter(*points, s=sizes, color=_BLUE, edgecolor="white", zorder=3, clip_on=False, label="bins, by samples")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
     ax.set_title(f"Reliability (ECE {result.ece:.3g})")
-    legend = ax.legend(loc="upper left", frameon=False, fontsize=12)
+    legend = ax.legend(loc="upper left", frameon=False, fontsize=13)
     for handle in legend.legend_handles[1:]:
         handle.set_sizes([60])
 
@@ -80,7 +80,7 @@ def _histogram(ax: Any, result: Evaluation, losses: Mapping[int, int], steps: in
     ax.set_yscale("log")
     if math.isfinite(result.loss):
         ax.axvline(result.loss, color=_RED, linestyle="--", label=f"mean {result.loss:.3g}")
-        ax.legend(loc="upper right", frameon=False, fontsize=12)
+        ax.legend(loc="upper right", frameon=False, fontsize=13)
     ax.set(xlabel="loss of a sample (nats)", ylabel="samples", xlim=(0, heights.size * width / steps))
     ax.set_title("Losses (last bar: and above)")
 

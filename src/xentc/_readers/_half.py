@@ -29,6 +29,7 @@ class Half(Source):
         else:
             dtype, self._widen = _bfloat16(self._storage)
         super().__init__(source.path, source.shape, dtype, source.chunks)
+        self.is_mapped = source.is_mapped
         if hasattr(source, "edges"):
             self.edges = source.edges
 

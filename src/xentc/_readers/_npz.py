@@ -56,6 +56,8 @@ def _data_offset(path: str, info: zipfile.ZipInfo) -> int:
 class _Packed(Source):
     """A compressed array."""
 
+    is_mapped = True
+
     def __init__(self, label: str, path: str, info: zipfile.ZipInfo, header_bytes: int, layout: tuple[Any, Any, Any]):
         super().__init__(label, *layout[:2])
         self._archive, self._info, self._header_bytes, self._layout = path, info, header_bytes, layout

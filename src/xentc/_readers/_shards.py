@@ -34,6 +34,7 @@ class Shards(Source):
         self.edges = [0, *accumulate(lengths)]
         shape = (*first.shape[:axis], self.edges[-1], *first.shape[axis + 1 :])
         super().__init__(pattern, shape, first.dtype, first.chunks)
+        self.is_mapped = first.is_mapped
 
     def read(self, index: Index) -> NDArray[Any]:
         start, stop, _ = index[self._axis].indices(self.edges[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import mmap
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ class FileError(Exception):
 class Source:
     """An array in a file. Subclasses read; `chunks` says along which grid that is cheap, None that any part is."""
 
+    is_mapped = False  # or its parts are in this process's own memory
+
     def __init__(self, path: str, shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int] | None = None):
         self.path, self.shape, self.dtype = path, tuple(shape), dtype
         self.chunks = None if chunks is None else tuple(chunks)
@@ -34,6 +37,8 @@ class Source:
 
 class Mapped(Source):
     """A memory-mapped array: its parts are views."""
+
+    is_mapped = True
 
     def __init__(self, path: str, array: NDArray[Any]):
         super().__init__(path, array.shape, array.dtype)
@@ -54,6 +59,18 @@ class Mapped(Source):
         start, stop = (address - base for address in np.lib.array_utils.byte_bounds(last))
         start -= start % mmap.PAGESIZE
         self._mapping.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+MOST_CHUNKS = 1 << 15  # each takes time and memory, whatever it holds
+
+
+def chunks_behind(source: Source, index: Index, steps: Sequence[int]) -> list[range]:
+    """Along each axis the numbers of the chunks that a part lies in."""
+    cuts = [cut.indices(length) for cut, length in zip(index, source.shape, strict=True)]
+    numbers = [range(start // step, -(-stop // step)) for (start, stop, _), step in zip(cuts, steps, strict=True)]
+    if (total := math.prod(map(len, numbers))) > MOST_CHUNKS:
+        raise FileError(f"{source.path}: {total} chunks hold what is to be read at a time, at most {MOST_CHUNKS} may")
+    return numbers
 
 
 def import_extra(path: str, module: str, extra: str) -> Any:

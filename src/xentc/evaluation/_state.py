@@ -80,7 +80,8 @@ def checked_sums(given: Any, options: Options) -> Sums:
     if not isinstance(sums, dict):
         raise ValueError(f"state_dict: got sums {_short(sums)}, expected names and numbers")
     numbers = _numbers(options, n_classes or 0)
-    return Sums({name: _terms(name, sums[name], numbers.get(name, ())) for name in sums}, weighted, n_classes)
+    terms = {name: _terms(name, sums[name], numbers.get(name, ())) for name in sums}
+    return Sums((terms,), weighted, n_classes)
 
 
 def _numbers(options: Options, n_classes: int) -> dict[str, Collection[int]]:

@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -26,29 +27,55 @@ from xentc.modules._base import to_array
 
 Terms = dict[int, ExactSum]
 
+# Ranks below this are counted, whatever the number of samples is; more where there are more samples.
+_FEW_RANKS = 1 << 12
+_FEW_BINS = 32
+_PIECE = 1 << 15  # samples whose numbers stay in the cache
+
 
 @dataclass(frozen=True)
 class Sums:
-    """By name and number; what is missing is 0."""
+    """
+    By name and number; what is missing is 0.
 
-    terms: Mapping[str, Terms] = field(default_factory=dict)
+    They are kept in layers, of which each is larger than all behind it, so that adding a few samples to sums of many
+    classes copies few of these. How they are layered says nothing: `terms` has the sums.
+    """
+
+    layers: tuple[Mapping[str, Terms], ...] = ()
     weighted: bool = False  # by classes or by samples: there are two standard errors
     n_classes: int | None = None  # with per_class, once it is known
 
+    @cached_property
+    def terms(self) -> Mapping[str, Terms]:
+        return reduce(_merged, self.layers, {})
+
     def __add__(self, other: Sums) -> Sums:
-        terms = {name: dict(of_name) for name, of_name in self.terms.items()}
-        for name, of_name in other.terms.items():
-            mine = terms.setdefault(name, {})
-            for number, term in of_name.items():
-                mine[number] = mine.get(number, ZERO) + term
+        layers = [*self.layers, *other.layers]
+        while len(layers) > 1 and 2 * _size(layers[-1]) >= _size(layers[-2]):
+            last = layers.pop()
+            layers[-1] = _merged(layers[-1], last)
         n_classes = other.n_classes if self.n_classes is None else self.n_classes
-        return Sums(terms, self.weighted or other.weighted, n_classes)
+        return Sums(tuple(layers), self.weighted or other.weighted, n_classes)
 
     def get(self, name: str, number: int = 0) -> ExactSum:
         return self.terms.get(name, {}).get(number, ZERO)
 
     def count(self, name: str, number: int = 0) -> int:
         return int(self.get(name, number))
+
+
+def _merged(one: Mapping[str, Terms], other: Mapping[str, Terms]) -> Mapping[str, Terms]:
+    terms = {name: dict(of_name) for name, of_name in one.items()}
+    for name, of_name in other.items():
+        mine = terms.setdefault(name, {})
+        for number, term in of_name.items():
+            mine[number] = mine.get(number, ZERO) + term
+    return terms
+
+
+def _size(terms: Mapping[str, Terms]) -> int:
+    return sum(map(len, terms.values()))
 
 
 @dataclass(frozen=True)
@@ -99,7 +126,8 @@ def block_sums(
 
     weights = _Weights(None if sample_weight is None else chosen(_sample_weights(sample_weight, nll.shape)))
     loss, loss_weights = chosen(nll), weights
-    classes, n_classes = np.empty(0, np.intp), None
+    classes: Groups = np.empty(0, np.intp)
+    n_classes = None
     if options.per_class or options.weight is not None:
         n_classes = _n_classes(input, options.axis)
         classes = _checked_classes(chosen(to_array(target)), n_classes)
@@ -119,7 +147,7 @@ def block_sums(
     if options.per_class:
         terms |= _class_terms(classes, loss, loss_weights, rank == 0, weights)
     weighted = options.weight is not None or sample_weight is not None
-    return Sums(terms, weighted, n_classes if options.per_class else None)
+    return Sums((terms,), weighted, n_classes if options.per_class else None)
 
 
 def _smoothed(
@@ -175,6 +203,9 @@ def _loss_terms(loss: Floats, weights: _Weights) -> dict[str, Terms]:
 def _rank_terms(
     rank: NDArray[np.int64], entropy: Floats, weights: _Weights, top_k: tuple[int, ...]
 ) -> dict[str, Terms]:
+    highest = int(rank.max(initial=-1))
+    if weights.values is None and highest < max(_FEW_RANKS, rank.size) and rank.min(initial=0) >= 0:
+        return _counted_rank_terms(rank, highest, top_k) | {"entropy": {0: exact_sum(entropy)}}
     ranked = rank >= 0
     position = np.where(ranked, rank + 1.0, np.nan)
     with np.errstate(invalid="ignore"):
@@ -189,16 +220,63 @@ def _rank_terms(
     }
 
 
+def _counted_rank_terms(rank: NDArray[np.int64], highest: int, top_k: tuple[int, ...]) -> dict[str, Terms]:
+    """The same without weights, where all have a rank: all that matters is how many samples have which."""
+    counts = _counts(rank, highest + 1)
+    position = np.arange(1.0, highest + 2)
+    return {
+        "nonfinite": {0: ExactSum()},
+        "weight": {0: ExactSum(rank.size)},
+        "correct": {k: ExactSum(int(counts[:k].sum())) for k in {1, *top_k}},
+        "rank": {0: exact_dot(position, counts.astype(np.float64))},
+        "reciprocal_rank": {0: exact_dot(1 / position, counts.astype(np.float64))},
+    }
+
+
+def _counts(numbers: NDArray[np.integer[Any]], n_numbers: int) -> NDArray[np.intp]:
+    """How often each is there. In pieces: what bincount makes of them stays in the cache."""
+    counts = np.zeros(n_numbers, np.intp)
+    for start in range(0, numbers.size, max(_PIECE, n_numbers)):
+        counts += np.bincount(numbers[start : start + max(_PIECE, n_numbers)], minlength=n_numbers)
+    return counts
+
+
 def _bin_terms(confidence: Floats, correct: NDArray[np.bool], weights: _Weights, bins: int) -> dict[str, Terms]:
     """Samples of confidence nan go behind the last bin."""
+    number = _bin_numbers(confidence, bins)
+    if weights.values is None:
+        # Samples and those that are right from one look: numbers of the latter lie behind the others.
+        both = _counts(number + (bins + 1) * correct.astype(number.dtype), 2 * (bins + 1)).reshape(2, bins + 1)
+        samples, right = (_terms_of(counts) for counts in (both.sum(axis=0), both[1]))
+        known = {"bin_samples": samples, "bin_weight": samples, "bin_correct": right}
+    else:
+        known = {
+            "bin_samples": exact_counts(number),
+            "bin_weight": weights.totals(number),
+            "bin_correct": weights.totals(number, correct),
+        }
+    return known | {"bin_confidence": exact_sums(weights(confidence), number)}
+
+
+def _terms_of(counts: NDArray[np.intp]) -> Terms:
+    return {number: ExactSum(int(counts[number])) for number in np.flatnonzero(counts).tolist()}
+
+
+def _bin_numbers(confidence: Floats, bins: int) -> NDArray[np.integer[Any]]:
+    """How many inner edges lie below each. Few are compared in turn, which takes a vector at a time; a search jumps."""
     edges = bin_edges(bins)[1:-1]
-    number = np.where(np.isnan(confidence), bins, np.searchsorted(edges, confidence.astype(np.float64)))
-    return {
-        "bin_samples": exact_counts(number),
-        "bin_weight": weights.totals(number),
-        "bin_correct": weights.totals(number, correct),
-        "bin_confidence": exact_sums(weights(confidence), number),
-    }
+    if bins > _FEW_BINS:
+        return np.where(np.isnan(confidence), bins, np.searchsorted(edges, confidence.astype(np.float64)))
+    # The largest number of this dtype up to the edge: what is above one is above the other.
+    own = edges.astype(confidence.dtype)
+    own = np.where(own > edges, np.nextafter(own, confidence.dtype.type(0)), own)
+    number = np.zeros(confidence.size, np.uint8)
+    for start in range(0, confidence.size, _PIECE):
+        piece, part = confidence[start : start + _PIECE], number[start : start + _PIECE]
+        for edge in own:
+            part += piece > edge
+        part[np.isnan(piece)] = bins
+    return number
 
 
 def bin_edges(bins: int) -> NDArray[np.float64]:
@@ -208,10 +286,17 @@ def bin_edges(bins: int) -> NDArray[np.float64]:
 def _class_terms(
     classes: Groups, loss: Floats, loss_weights: _Weights, correct: NDArray[np.bool], weights: _Weights
 ) -> dict[str, Terms]:
-    return {
-        "class_samples": exact_counts(classes),
-        "class_weight": weights.totals(classes),
-        "class_correct": weights.totals(classes, correct),
-        "class_loss": exact_sums(loss, classes),
-        "class_loss_weight": loss_weights.totals(classes),
+    highest, present, groups = int(classes.max(initial=0)), None, classes
+    if highest > classes.size:  # sums of groups go through all numbers up to the largest: only those that are there
+        present, groups = np.unique(classes, return_inverse=True)
+    found = {
+        "class_samples": exact_counts(groups),
+        "class_weight": weights.totals(groups),
+        "class_correct": weights.totals(groups, correct),
+        "class_loss": exact_sums(loss, groups),
+        "class_loss_weight": loss_weights.totals(groups),
     }
+    if present is None:
+        return found
+    names = present.tolist()
+    return {name: {names[group]: term for group, term in terms.items()} for name, terms in found.items()}
