@@ -1,0 +1,201 @@
+"""Takes each guard out in turn, and wants the test that is named for it to fail: python tests/trust/break_guards.py
+
+guards/*.toml says what the guards are. An entry has a `name`, the number of the `promise` in docs/trust.md, a `file`,
+the text to `find` in it, which must stand there once, what to `replace` it by, the `test` that fails then (one pytest
+node id, or several of which one has to fail), and `rebuild = true` where that text is compiled.
+
+(a) A copy of the tree is built once, the baseline kernels alone, and all the tests named have to pass in it.
+(b) Each guard is taken out in a copy of that copy, so that nothing has to be put back.
+(c) To fail is an assertion, a crash, or no end within the limit. A test that cannot be collected or set up, and a copy
+    that does not build, prove nothing: that is an error of the entry.
+
+Exit code 1: a guard was taken out, and nothing noticed, or an entry is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+GUARDS = Path(__file__).with_name("guards")
+TRUST = ROOT / "docs" / "trust.md"
+BEGIN, END = "<!-- guards: begin -->", "<!-- guards: end -->"
+SECONDS = 180
+FIELDS = {"name": str, "promise": int, "file": str, "find": str, "replace": str, "test": (str, list), "rebuild": bool}
+
+
+class Guard(NamedTuple):
+    name: str
+    promise: int
+    file: str
+    find: str
+    replace: str
+    tests: tuple[str, ...]
+    rebuild: bool
+
+
+class Outcome(NamedTuple):
+    guard: Guard
+    failed: bool
+    how: str
+
+
+def read_guards(folder: Path, tree: Path) -> list[Guard]:
+    """Every entry, checked: of a wrong one, nothing that it says can be believed."""
+    guards = []
+    for path in sorted(folder.glob("*.toml")):
+        for entry in tomllib.loads(path.read_text())["guard"]:
+            entry = {"rebuild": False, **entry}
+            where = f"{path.name}: {entry.get('name')}"
+            if entry.keys() != FIELDS.keys():
+                raise SystemExit(f"{where}: has {sorted(entry)}, expected {sorted(FIELDS)}")
+            for field, kind in FIELDS.items():
+                if not isinstance(entry[field], kind):
+                    raise SystemExit(f"{where}: {field} is {entry[field]!r}")
+            found = (tree / entry["file"]).read_text().count(entry["find"])
+            if found != 1 or entry["find"] == entry["replace"]:
+                raise SystemExit(
+                    f"{where}: its text stands {found} times in {entry['file']}, expected one that changes"
+                )
+            test = entry.pop("test")
+            guards.append(Guard(tests=(test,) if isinstance(test, str) else tuple(test), **entry))
+    return sorted(guards, key=lambda guard: guard.promise)
+
+
+def copy_of(root: Path, target: Path) -> None:
+    """What git knows of, or would; without git, all but what a build makes."""
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode:
+        shutil.copytree(root, target, ignore=shutil.ignore_patterns(".git", "build", "*.so", "*.c", "__pycache__"))
+        return
+    for name in listed.stdout.decode().split("\0"):
+        if name and (root / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, target / name)
+
+
+def environment(tree: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XENTC_", "OMP_", "PYTEST_"))}
+    ours = {"XENTC_BASELINE_ONLY": "1", "XENTC_ISA": "baseline", "PYTHONPATH": str(tree / "src")}
+    return kept | ours | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run(tree: Path, *command: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Python in the copy; TimeoutExpired when it takes longer, and then it and what it started are gone."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=tree,
+        env=environment(tree),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except BaseException:
+        os.killpg(process.pid, 9)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def build(tree: Path) -> None:
+    done = run(tree, "setup.py", "-q", "build_ext", "--inplace")
+    if done.returncode:
+        raise RuntimeError(f"does not build: {done.stdout.strip()[-2000:]}")
+
+
+def pytest(tree: Path, tests: Iterable[str], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    return run(tree, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line", *tests, seconds=seconds)
+
+
+def outcome(guard: Guard, built: Path) -> Outcome:
+    """What the tests of a guard do without it."""
+    with tempfile.TemporaryDirectory(prefix="xentc_guard_") as folder:
+        tree = Path(folder, "tree")
+        shutil.copytree(built, tree)
+        place = tree / guard.file
+        place.write_text(place.read_text().replace(guard.find, guard.replace))
+        try:
+            if guard.rebuild:
+                build(tree)
+            done = pytest(tree, guard.tests, SECONDS)
+        except RuntimeError as error:
+            return Outcome(guard, False, str(error))
+        except subprocess.TimeoutExpired:
+            return Outcome(guard, True, f"no end within {SECONDS} s")
+    last = done.stdout.strip().rsplit("\n", 1)[-1]
+    if done.returncode < 0 or "Fatal Python error" in done.stdout:
+        return Outcome(guard, True, "crashed")
+    if done.returncode == 1 and re.search(r"\d+ failed", last) and "error" not in last:
+        return Outcome(guard, True, "failed")
+    return Outcome(guard, False, last or f"exit code {done.returncode}")
+
+
+def table(outcomes: list[Outcome]) -> str:
+    lines = ["| guard | promise | test | without the guard it |", "|---|---|---|---|"]
+    for guard, failed, how in outcomes:
+        names = ", ".join(f"`{test.removeprefix('tests/').replace('.py::', '::')}`" for test in guard.tests)
+        lines.append(f"| {guard.name} | {guard.promise} | {names} | {how if failed else f'DOES NOT FAIL: {how}'} |")
+    return "\n".join(lines)
+
+
+def write_table(text: str) -> None:
+    page = TRUST.read_text()
+    before, rest = page.split(BEGIN)
+    TRUST.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="TEXT", help="guards whose name or file has this in it")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="guards at a time")
+    parser.add_argument("--markdown", action="store_true", help="write the table into docs/trust.md")
+    parser.add_argument("--list", action="store_true", help="check the entries, and run nothing")
+    options = parser.parse_args()
+    if options.markdown and options.only:
+        parser.error("--markdown writes all of them: leave out --only")
+    every = read_guards(GUARDS, ROOT)
+    guards = [guard for guard in every if options.only in guard.name or options.only in guard.file]
+    if options.list or not guards:
+        print(*(f"{guard.promise:3}  {guard.name}" for guard in guards), f"{len(guards)} guards", sep="\n")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="xentc_guards_") as folder:
+        built = Path(folder, "tree")
+        copy_of(ROOT, built)
+        build(built)
+        done = pytest(built, sorted({test for guard in guards for test in guard.tests}))
+        if done.returncode:
+            print(done.stdout, "the tests do not pass with the guards in place", sep="\n", file=sys.stderr)
+            return 1
+        outcomes = []
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for found in pool.map(lambda guard: outcome(guard, built), guards):
+                outcomes.append(found)
+                print("ok  " if found.failed else "BAD ", found.guard.name, "-", found.how, flush=True)
+    wrong = [found for found in outcomes if not found.failed]
+    print(f"{len(outcomes)} guards, {len(outcomes) - len(wrong)} failed as they should")
+    if options.markdown:
+        write_table(table(outcomes))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
