@@ -18,6 +18,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -177,6 +178,7 @@ def main() -> int:
     if options.list or not guards:
         print(*(f"{guard.promise:3}  {guard.name}" for guard in guards), f"{len(guards)} guards", sep="\n")
         return 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background: tests that send it would fail
     with tempfile.TemporaryDirectory(prefix="xentc_guards_") as folder:
         built = Path(folder, "tree")
         copy_of(ROOT, built)
