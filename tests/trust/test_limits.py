@@ -21,3 +21,7 @@ def test_sums_of_many_blocks_are_right_to_the_last_bit(isa: str) -> None:
     target = np.zeros(len(input), np.uint8)
     for num_threads in (1, 2):
         assert xentc.nll_loss(input, target, reduction="sum", num_threads=num_threads) == 1e16 + 1000
+
+
+def test_no_more_threads_than_blocks() -> None:
+    assert [_threads.resolve(16, n_blocks, 0, False) for n_blocks in (1, 3, 16, 100)] == [1, 3, 16, 16]
