@@ -37,7 +37,7 @@ export PYTHONPATH=$work/src PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 XENTC_
 export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$work/report"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 status=0
-for isa in ${ISAS:-$("$python" -c 'print("baseline x86_v3 x86_v4")')}; do
+for isa in ${ISAS:-baseline x86_v3 x86_v4}; do
     if ! LD_PRELOAD=$preload XENTC_ISA=$isa "$python" -c "import xentc" 2>import.txt; then
         tail -n 1 import.txt
         continue
