@@ -166,7 +166,7 @@ def write_table(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="TEXT", help="guards whose name or file has this in it")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="guards whose name or file has one of these in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="guards at a time")
     parser.add_argument("--markdown", action="store_true", help="write the table into docs/trust.md")
     parser.add_argument("--list", action="store_true", help="check the entries, and run nothing")
@@ -174,7 +174,8 @@ def main() -> int:
     if options.markdown and options.only:
         parser.error("--markdown writes all of them: leave out --only")
     every = read_guards(GUARDS, ROOT)
-    guards = [guard for guard in every if options.only in guard.name or options.only in guard.file]
+    only = options.only or [""]
+    guards = [guard for guard in every if any(text in guard.name or text in guard.file for text in only)]
     if options.list or not guards:
         print(*(f"{guard.promise:3}  {guard.name}" for guard in guards), f"{len(guards)} guards", sep="\n")
         return 0

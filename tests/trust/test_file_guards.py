@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,13 @@ def test_no_pickle_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_shapes_that_no_array_has(tmp_path: Path, shape: str) -> None:
     (tmp_path / "bad.npz").write_bytes(archive(npy(header(shape=shape), bytes(48))))
     assert "no array has the shape" in complaint(run("evaluate", tmp_path / "bad.npz", DIGITS[1]))
+
+
+def test_a_tensor_of_fewer_bytes_than_it_has(tmp_path: Path) -> None:
+    text = json.dumps({"logits": {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 96]}}).encode()
+    (tmp_path / "bad.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(96))
+    (targets,) = save(tmp_path, targets=np.zeros(4, np.int64))
+    assert "96 bytes, expected 48" in complaint(run("evaluate", tmp_path / "bad.safetensors", targets))
 
 
 def test_an_archive_larger_than_the_room_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,9 @@ def classes(shape: tuple[int, ...], function: str) -> np.ndarray:
 CALLS: dict[str, Callable[..., Any]] = {
     "cross_entropy": lambda x, t, **k: xentc.cross_entropy(x, t, reduction="none", return_grad=True, **k),
     "cross_entropy weighted": lambda x, t, **k: xentc.cross_entropy(
+        x, t, np.linspace(1, 2, x.shape[1]), reduction="none", return_grad=True, **k
+    ),
+    "cross_entropy smoothed": lambda x, t, **k: xentc.cross_entropy(
         x, t, np.linspace(1, 2, x.shape[1]), reduction="none", return_grad=True, label_smoothing=0.1, **k
     ),
     "nll_loss": lambda x, t, **k: xentc.nll_loss(x, t, reduction="none", return_grad=True, **k),
