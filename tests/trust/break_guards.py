@@ -2,7 +2,8 @@
 
 guards/*.toml says what the guards are. An entry has a `name`, the number of the `promise` in docs/trust.md, a `file`,
 the text to `find` in it, which must stand there once, what to `replace` it by, the `test` that fails then (one pytest
-node id, or several of which one has to fail), and `rebuild = true` where that text is compiled.
+node id, or several of which one has to fail), `rebuild = true` where that text is compiled, and `sanitize = true` where
+only the sanitizers notice, under which tests/trust/sanitizers.sh runs every test.
 
 (a) A copy of the tree is built once, the baseline kernels alone, and all the tests named have to pass in it.
 (b) Each guard is taken out in a copy of that copy, so that nothing has to be put back.
@@ -33,7 +34,10 @@ GUARDS = Path(__file__).with_name("guards")
 TRUST = ROOT / "docs" / "trust.md"
 BEGIN, END = "<!-- guards: begin -->", "<!-- guards: end -->"
 SECONDS = 180
-FIELDS = {"name": str, "promise": int, "file": str, "find": str, "replace": str, "test": (str, list), "rebuild": bool}
+FIELDS = {"name": str, "promise": int, "file": str, "find": str, "replace": str, "test": (str, list)} | {
+    "rebuild": bool,
+    "sanitize": bool,
+}
 
 
 class Guard(NamedTuple):
@@ -44,6 +48,7 @@ class Guard(NamedTuple):
     replace: str
     tests: tuple[str, ...]
     rebuild: bool
+    sanitize: bool
 
 
 class Outcome(NamedTuple):
@@ -57,7 +62,7 @@ def read_guards(folder: Path, tree: Path) -> list[Guard]:
     guards = []
     for path in sorted(folder.glob("*.toml")):
         for entry in tomllib.loads(path.read_text())["guard"]:
-            entry = {"rebuild": False, **entry}
+            entry = {"rebuild": False, "sanitize": False, **entry}
             where = f"{path.name}: {entry.get('name')}"
             if entry.keys() != FIELDS.keys():
                 raise SystemExit(f"{where}: has {sorted(entry)}, expected {sorted(FIELDS)}")
@@ -90,18 +95,28 @@ def copy_of(root: Path, target: Path) -> None:
             shutil.copy2(root / name, target / name)
 
 
+def sanitized() -> dict[str, str]:
+    """What a build with the sanitizers, and a Python with modules of that build, need."""
+    libraries = ("libasan.so", "libubsan.so", "libstdc++.so")
+    paths = [subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip() for name in libraries]
+    options = "detect_leaks=0:allocator_may_return_null=1"
+    return {"XENTC_SANITIZE": "1", "LD_PRELOAD": " ".join(paths), "ASAN_OPTIONS": options, "PYTHONMALLOC": "malloc"}
+
+
 def environment(tree: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XENTC_", "OMP_", "PYTEST_"))}
     ours = {"XENTC_BASELINE_ONLY": "1", "XENTC_ISA": "baseline", "PYTHONPATH": str(tree / "src")}
     return kept | ours | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run(tree: Path, *command: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    tree: Path, *command: str, seconds: float | None = None, extra: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Python in the copy; TimeoutExpired when it takes longer, and then it and what it started are gone."""
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=tree,
-        env=environment(tree),
+        env=environment(tree) | (extra or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -117,14 +132,18 @@ def run(tree: Path, *command: str, seconds: float | None = None) -> subprocess.C
     return subprocess.CompletedProcess(command, process.returncode, output)
 
 
-def build(tree: Path) -> None:
-    done = run(tree, "setup.py", "-q", "build_ext", "--inplace")
+def build(tree: Path, sanitize: bool = False) -> None:
+    extra = {"XENTC_SANITIZE": "1"} if sanitize else {}
+    done = run(tree, "setup.py", "-q", "build_ext", "--inplace", extra=extra)
     if done.returncode:
         raise RuntimeError(f"does not build: {done.stdout.strip()[-2000:]}")
 
 
-def pytest(tree: Path, tests: Iterable[str], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-    return run(tree, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line", *tests, seconds=seconds)
+def pytest(
+    tree: Path, tests: Iterable[str], seconds: float | None = None, sanitize: bool = False
+) -> subprocess.CompletedProcess[str]:
+    command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line", *tests, *(["-s"] * sanitize))
+    return run(tree, *command, seconds=seconds, extra=sanitized() if sanitize else {})
 
 
 def outcome(guard: Guard, built: Path) -> Outcome:
@@ -136,13 +155,15 @@ def outcome(guard: Guard, built: Path) -> Outcome:
         place.write_text(place.read_text().replace(guard.find, guard.replace))
         try:
             if guard.rebuild:
-                build(tree)
-            done = pytest(tree, guard.tests, SECONDS)
+                build(tree, guard.sanitize)
+            done = pytest(tree, guard.tests, SECONDS, guard.sanitize)
         except RuntimeError as error:
             return Outcome(guard, False, str(error))
         except subprocess.TimeoutExpired:
             return Outcome(guard, True, f"no end within {SECONDS} s")
     last = done.stdout.strip().rsplit("\n", 1)[-1]
+    if guard.sanitize:
+        return Outcome(guard, "runtime error:" in done.stdout or "AddressSanitizer" in done.stdout, "is reported")
     if done.returncode < 0 or "Fatal Python error" in done.stdout:
         return Outcome(guard, True, "crashed")
     if done.returncode == 1 and re.search(r"\d+ failed", last) and "error" not in last:
