@@ -193,6 +193,7 @@ KILLED = """
 import os, signal, sys
 from xentc import cli
 from xentc._cli import evaluate
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background passes on that it is ignored
 evaluate.CHECKPOINT_SECONDS = 0
 save, left = evaluate.checkpoint.save, [5]
 def counted(*args):

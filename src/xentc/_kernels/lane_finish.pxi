@@ -95,7 +95,7 @@ cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexce
     cdef Sums sums
     sums.own, sums.own_mass, sums.origin = reals[OWN * width], reals[OWN_MASS * width], reals[ORIGIN * width]
     sums.target_weight = 0
-    if job.spread != SPREAD_GIVEN and 0 <= tile.indices[i] < job.n_classes:
+    if scale != 0 and job.spread != SPREAD_GIVEN and 0 <= tile.indices[i] < job.n_classes:
         sums.target_weight = 1.0 if job.weight == NULL else job.weight[tile.indices[i]]
     if scale == 0 or not has_terms(job, sums.target_weight):
         doubles[LOSS * width] = reals[SCALE * width] = reals[PUSH * width] = reals[AT_HOLE * width] = 0
