@@ -22,16 +22,16 @@ def classes_of(logits: np.ndarray) -> np.ndarray:
 
 
 def lists_of(logits: np.ndarray) -> np.ndarray:
-    if logits.strides[1] == 0:
-        return np.broadcast_to(np.array(-1, np.int8), logits.shape)
+    if logits.strides[0] == 0 and len(logits):
+        return np.broadcast_to(lists_of(logits[0].reshape(1, -1)), logits.shape)
     lists = np.full(logits.shape, -1)
     lists[:, 0] = classes_of(logits)
     return lists
 
 
 def signs_of(logits: np.ndarray) -> np.ndarray:
-    if logits.strides[1] == 0:
-        return np.broadcast_to(np.array(-1, np.int8), logits.shape)
+    if logits.strides[0] == 0 and len(logits):
+        return np.broadcast_to(signs_of(logits[0].reshape(1, -1)), logits.shape)
     return np.where(logits > 0, 1, -1)
 
 
