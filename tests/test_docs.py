@@ -67,7 +67,7 @@ def test_public_names() -> None:
 def test_named_tests() -> None:
     """The page of promises names tests; a name that is not there shows nothing."""
     text = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
-    names = re.findall(r"`(test_\w+)(?:\.py)?(?:::(\w+))?`", text)
+    names = re.findall(r"`((?:trust/)?test_\w+)(?:\.py)?(?:::(\w+))?`", text)
     assert len(names) > 40
     for file, name in names:
         tree = ast.parse((ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8"))

@@ -8,7 +8,10 @@ import pytest
 from entry_points import NAMES
 from scripts import PRELUDE, run_script
 
-HERE = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + PRELUDE + """
+HERE = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    + PRELUDE
+    + """
 import entry_points
 
 LIMIT = 0.5
@@ -41,6 +44,7 @@ def check(name, logits, **options):
         assert entry_points.bits(entry_points.call(name, small)) == expected
     assert min(took) <= LIMIT, took
 """
+)
 
 # Rows that are one row over and over: the views take no memory, the answers of `rows` of them do once they are written.
 ROW = "np.broadcast_to(np.linspace(0, 1, 1000, dtype=np.float32), ({rows}, 1000))"

@@ -47,7 +47,7 @@ WRONG = {
     "grad_output": "x",
     "axis": 7,
     "reduction": "some",
-    "target": 1e9,
+    "target": "x",
     "weight": [1, 2],
     "k": 0,
     "indices": [[10**9]],
