@@ -16,8 +16,8 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from hypothesis import HealthCheck, given, seed, settings
-from wrong_values import assert_orderly, calls
+from hypothesis import HealthCheck, given, seed, settings  # noqa: E402
+from wrong_values import assert_orderly, calls  # noqa: E402
 
 
 def main() -> int:

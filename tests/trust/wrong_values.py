@@ -1,4 +1,4 @@
-"""Calls that are right but for some of their arguments, drawn by hypothesis; the tests draw a few, fuzz.py any number."""
+"""Calls that are right but for some of their arguments, drawn by hypothesis; fuzz.py draws any number."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def assert_orderly(name: str, arguments: dict[str, Any]) -> str:
         ENTRY_POINTS[name][0](**arguments)
     except (TypeError, ValueError, IndexError) as error:
         named = str(error).split(":")[0]
-        assert named in PARAMETERS[name], f"{type(error).__name__}: {error}"
-        assert contents(arguments) == before, f"written before it was refused: {error}"
+        assert named in PARAMETERS[name], f"{type(error).__name__}: {error}"  # noqa: PT017
+        assert contents(arguments) == before, f"written before it was refused: {error}"  # noqa: PT017
         return named
     except (MemoryError, DeprecationWarning):
         return ""
