@@ -67,12 +67,12 @@ def check(work):
 """
 
 
-def run_script(script: str, *flags: str, folder: Path | None = None, **environment: str) -> str:
+def run_script(script: str, *flags: str, folder: Path | None = None, before: str = PRELUDE, **environment: str) -> str:
     """Runs a script and returns what it wrote to stderr; its end within 30 s, and all of its children's, is certain."""
     env = {name: value for name, value in os.environ.items() if name not in ("XENTC_NUM_THREADS", "OMP_NUM_THREADS")}
-    command = [sys.executable, *flags, "-c", PRELUDE + script]
+    command = [sys.executable, *flags, "-c", before + script]
     if folder is not None:  # spawn and forkserver import the script again
-        (folder / "script.py").write_text(PRELUDE + script)
+        (folder / "script.py").write_text(before + script)
         command[-2:] = [str(folder / "script.py")]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=env | environment, start_new_session=True

@@ -5,6 +5,7 @@ a) A layout is the sample axes with their strides, and the class axis with its o
 b) An error names its argument first, then what was got, then what was expected.
 """
 
+cimport cython
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t
@@ -26,11 +27,32 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, cnp.dtype descr, object base)
     cnp.ndarray PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, void *descr, int subok)
 
+cdef extern from "_process.h" nogil:
+    ctypedef unsigned int FloatMode
+    FloatMode standard_float_mode()
+    void restore_float_mode(FloatMode before)
+
 cdef enum Reduction:
     NONE, MEAN, SUM
 
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32)
 cdef cnp.dtype FLOAT64 = np.dtype(np.float64)
+
+
+@cython.final
+@cython.freelist(8)
+cdef class StandardMode:
+    """The standard floating-point mode of this thread as long as it lives: the local variable of a call, which also an
+    error ends. The engine's regions set it for their threads; options, weights and what is returned are computed here.
+    """
+    cdef FloatMode before
+
+    def __cinit__(self):
+        self.before = standard_float_mode()
+
+    def __dealloc__(self):
+        restore_float_mode(self.before)
+
 
 include "_calls/options.pxi"
 include "_calls/layout.pxi"

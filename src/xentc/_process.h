@@ -11,9 +11,9 @@ static volatile int forked_after_team = 0;
 static void after_fork_in_child(void) {
     if (team_has_run) forked_after_team = 1;
 }
-static int install_fork_flag(void) { return pthread_atfork(NULL, NULL, after_fork_in_child); }
+static inline int install_fork_flag(void) { return pthread_atfork(NULL, NULL, after_fork_in_child); }
 #else
-static int install_fork_flag(void) { return 0; }
+static inline int install_fork_flag(void) { return 0; }
 #endif
 
 /* Another library may have switched subnormals off, or changed the rounding, for this thread: results must not depend

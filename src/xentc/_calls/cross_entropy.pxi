@@ -35,6 +35,7 @@ def cross_entropy(object input, object target, object weight, object size_averag
                   object temperature, object lse_square_scale, object return_grad, object grad_output, object out,
                   object grad_out, object num_threads):
     """xentc.cross_entropy, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array
     cdef cnp.ndarray class_weight = None, real_weight = None, of_samples = None, upstream
     cdef int class_axis = class_axis_of(logits, axis, target), how, loss_code

@@ -161,6 +161,7 @@ def binary_cross_entropy(object input, object target, object weight, object size
                          object reduction, object return_grad, object grad_output, object out, object grad_out,
                          object num_threads):
     """xentc.binary_cross_entropy, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input)
     cdef Job job
     job.map_loss, job.margin = BINARY, 0
@@ -172,6 +173,7 @@ def binary_cross_entropy_with_logits(object input, object target, object weight,
                                      object reduction, object pos_weight, object return_grad, object grad_output,
                                      object out, object grad_out, object num_threads):
     """xentc.binary_cross_entropy_with_logits, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input)
     cdef Job job
     job.map_loss, job.margin = BINARY_LOGITS, 0
@@ -183,6 +185,7 @@ def hinge_embedding_loss(object input, object target, object margin, object size
                          object reduction, object return_grad, object grad_output, object out, object grad_out,
                          object num_threads):
     """xentc.hinge_embedding_loss, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef Job job
     job.map_loss, job.margin = HINGE, real_scalar(margin, "margin")
     return elementwise(&job, logits_array(input), real_array(target, "target"), None, None, size_average, reduce,

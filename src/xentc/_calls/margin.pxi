@@ -21,6 +21,7 @@ cdef cnp.ndarray with_class_axis(cnp.ndarray array):
 def multilabel_margin_loss(object input, object target, object size_average, object reduce, object reduction,
                            object return_grad, object grad_output, object out, object grad_out, object num_threads):
     """xentc.multilabel_margin_loss, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array, upstream
     cdef int class_axis, how = reduction_of(size_average, reduce, reduction), loss_code
     cdef bint want_grad = flag(return_grad, "return_grad")

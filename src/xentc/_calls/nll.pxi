@@ -4,6 +4,7 @@ def nll_loss(object input, object target, object weight, object size_average, ob
              object reduction, object axis, object sample_weight, object return_grad, object grad_output, object out,
              object grad_out, object num_threads):
     """xentc.nll_loss, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input), wanted, loss_array, grad_array
     cdef cnp.ndarray class_weight, of_samples = None, upstream
     cdef int class_axis = class_axis_of(logits, axis, target), how, loss_code

@@ -37,6 +37,7 @@ cdef int check_index_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targe
 
 def score(object input, object target, object axis, object ignore_index, object num_threads):
     """xentc.score by position, with a sixth array: the largest probability of each sample."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input), wanted = index_array(target, "target")
     cdef cnp.ndarray nll, lse, rank, prediction, entropy, confidence
     cdef int class_axis = class_axis_of(logits, axis, target), code
@@ -82,6 +83,7 @@ cdef void set_picks(Job *job, PickOut *out, int class_axis, cnp.ndarray logits, 
 
 def top_logprobs(object input, object k, object axis, object num_threads):
     """xentc.top_logprobs by position."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input), logprobs, indices
     cdef int class_axis = class_axis_of(logits, axis, None), code
     cdef Job job
@@ -107,6 +109,7 @@ def top_logprobs(object input, object k, object axis, object num_threads):
 
 def gather_logprobs(object input, object indices, object axis, object num_threads):
     """xentc.gather_logprobs by position."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     cdef cnp.ndarray logits = logits_array(input), wanted = index_array(indices, "indices"), logprobs
     cdef int class_axis = class_axis_of(logits, axis, None), code
     cdef bint many = cnp.PyArray_NDIM(wanted) == cnp.PyArray_NDIM(logits)

@@ -84,17 +84,20 @@ cdef object run_family(int operation, object input, object axis, bint keepdims, 
 def softmax(object input, object axis, object return_grad, object grad_output, object out, object grad_out,
             object num_threads):
     """xentc.softmax, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     return run_family(SOFTMAX, input, axis, False, return_grad, grad_output, out, grad_out, num_threads)
 
 
 def log_softmax(object input, object axis, object return_grad, object grad_output, object out, object grad_out,
                 object num_threads):
     """xentc.log_softmax, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     return run_family(LOG_SOFTMAX, input, axis, False, return_grad, grad_output, out, grad_out, num_threads)
 
 
 def logsumexp(object input, object axis, object keepdims, object return_grad, object grad_output, object out,
               object grad_out, object num_threads):
     """xentc.logsumexp, every argument by position; see functional/."""
+    cdef StandardMode mode = StandardMode.__new__(StandardMode)
     return run_family(LOGSUMEXP, input, axis, flag(keepdims, "keepdims"), return_grad, grad_output, out, grad_out,
                       num_threads)
