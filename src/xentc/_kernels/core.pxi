@@ -2,7 +2,7 @@
 # Included by one four-line .pyx an ISA, which differs only in the flags that setup.py compiles it with.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport exp, fabs, log, rint, INFINITY, NAN
+from libc.math cimport exp, fabs, log, nextafter, nextafterf, rint, INFINITY, NAN
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memmove, memset
@@ -37,10 +37,17 @@ cdef extern from "terms.h" nogil:
     const int EXP_BIAS
     void widen_bf16_terms(const uint16_t *halves, float *values)
     void widen_f16_terms(const uint16_t *halves, float *values)
+    uint32_t terms_above_f32(const float *x, float bound, bint or_equal)
+    uint32_t terms_above_f64(const double *x, double bound, bint or_equal)
+    int count_above_f32(const float *x, float bound, bint or_equal, float *counts)
+    int count_above_f64(const double *x, double bound, bint or_equal, double *counts)
+    int lowest_bit(uint32_t bits)
     void larger_terms_f32(const float *x, float *best)
     void larger_terms_f64(const double *x, double *best)
     void exp_terms_f32(const float *x, float low, float magic, float *terms)
     void exp_terms_f64(const double *x, double low, double magic, double *terms)
+    void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms, float *fall)
+    void exp_falling_terms_f64(const double *x, double low, double magic, double centre, double *terms, double *fall)
     void exp_lanes_f32(const float *x, const float *low, const float *magic, bint flush, float *terms)
     void exp_lanes_f64(const double *x, const double *low, const double *magic, bint flush, double *terms)
     void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms)

@@ -42,6 +42,15 @@ cdef inline void exp_terms(const real *x, real low, real magic, real *terms) noe
         exp_terms_f64(x, low, magic, terms)
 
 
+cdef inline void exp_falling_terms(const real *x, real low, real magic, real centre, real *terms,
+                                   real *fall) noexcept nogil:
+    """exp_terms, and how far below the centre they lie: fall gets exp(x) (centre - x) added."""
+    if real is float:
+        exp_falling_terms_f32(x, low, magic, centre, terms, fall)
+    else:
+        exp_falling_terms_f64(x, low, magic, centre, terms, fall)
+
+
 cdef inline void exp_lanes(const real *x, const real *low, const real *magic, bint flush, real *terms) noexcept nogil:
     if real is float:
         exp_lanes_f32(x, low, magic, flush, terms)
@@ -138,9 +147,10 @@ cdef inline bint needs_shift(double row_max) noexcept nogil:
 
 
 cdef inline bint is_misplaced(double row_max, double exponent) noexcept nogil:
-    """Whether a sum over this reference is to be done again over another. Beyond LOGIT_LIMIT it will be anyway."""
+    """Whether a sum over this reference is to be done again over another. Above LOGIT_LIMIT it will be anyway; what lies
+    below -LOGIT_LIMIT, masked or beside a largest logit that was subtracted, may be 0."""
     cdef double above = row_max * LOG2E - exponent
-    return fabs(row_max) <= LOGIT_LIMIT and (above > HEADROOM or above < -DEPTH)
+    return above > HEADROOM and row_max <= LOGIT_LIMIT or above < -DEPTH and row_max >= -LOGIT_LIMIT
 
 
 cdef inline double two_sum_lost(double a, double b) noexcept nogil:

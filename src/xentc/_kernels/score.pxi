@@ -52,20 +52,18 @@ cdef void raise_centre(const real *partial, real low, ScoreLanes *sums) noexcept
         sums.fall[lane] += (sums.sum_exp[lane] + sums.lost[lane] + partial[lane]) * rise
 
 
-cdef inline void score_group(Run *run, real low, real magic, real own, bint or_equal, real centre, real *terms,
-                             real *fall, real *highest, real *beaten) noexcept nogil:
+cdef inline int score_group(Run *run, real low, real magic, real own, bint or_equal, real centre, real *terms,
+                            real *fall, real *highest, real *beaten) noexcept nogil:
+    """Adds to fall, highest and beaten; what it returns adds to the sum of beaten."""
     cdef const real *x = <const real *>run.logits
-    cdef Py_ssize_t lane
     prefetch_group(run.ahead, LOOP_NONE, low)
-    exp_terms(x, low, magic, terms)
+    exp_falling_terms(x, low, magic, centre, terms, fall)
     larger_terms(x, highest)
-    for lane in range(LANES):
-        if or_equal:
-            beaten[lane] += <real>1 if x[lane] >= own else <real>0
-        else:
-            beaten[lane] += <real>1 if x[lane] > own else <real>0
-        fall[lane] = madd(terms[lane], centre - at_least(x[lane], low), fall[lane])
     next_group(run, LOOP_NONE, low)
+    if real is float:
+        return count_above_f32(x, own, or_equal, beaten)
+    else:
+        return count_above_f64(x, own, or_equal, beaten)
 
 
 cdef inline void score_groups(Run *run, Py_ssize_t n, real low, real magic, real own, bint or_equal,
@@ -78,25 +76,26 @@ cdef inline void score_groups(Run *run, Py_ssize_t n, real low, real magic, real
     cdef real beaten[LANES]
     cdef real sum_terms[LANES]
     cdef real centre = <real>sums.centre
-    cdef Py_ssize_t lane
+    cdef Py_ssize_t lane, count = 0
     for lane in range(LANES):
         fall[lane] = beaten[lane] = 0
         highest[lane] = (<real *>sums.highest)[lane]
         sum_terms[lane] = partial[lane]
     while n > 1:
-        score_group(run, low, magic, own, or_equal, centre, terms, fall, highest, beaten)
-        score_group(run, low, magic, own, or_equal, centre, second, fall, highest, beaten)
+        count += score_group(run, low, magic, own, or_equal, centre, terms, fall, highest, beaten)
+        count += score_group(run, low, magic, own, or_equal, centre, second, fall, highest, beaten)
         for lane in range(LANES):
             sum_terms[lane] += terms[lane] + second[lane]
         n -= 2
     if n > 0:
-        score_group(run, low, magic, own, or_equal, centre, terms, fall, highest, beaten)
+        count += score_group(run, low, magic, own, or_equal, centre, terms, fall, highest, beaten)
         for lane in range(LANES):
             sum_terms[lane] += terms[lane]
     for lane in range(LANES):
         (<real *>sums.highest)[lane] = highest[lane]
     if any_above(highest, centre + <real>STALE):
         return
+    (<real *>sums.beaten)[0] += <real>count
     for lane in range(LANES):
         (<real *>sums.beaten)[lane] += beaten[lane]
         partial[lane] = sum_terms[lane]

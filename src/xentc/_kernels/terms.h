@@ -40,6 +40,8 @@ typedef __m512i words;
 #define add_words _mm512_add_epi32
 #define shift_words _mm512_slli_epi32
 #define all_words _mm512_set1_epi32
+#define bits_above(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GT_OQ)
+#define bits_at_least(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ)
 #define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
 #define look_up(table, index) _mm512_permutexvar_epi32(index, table)
 #define load_words(p) _mm512_loadu_si512((const void *)(p))
@@ -63,6 +65,8 @@ typedef __m256i words;
 #define floats_of _mm256_castsi256_ps
 #define add_words _mm256_add_epi32
 #define shift_words _mm256_slli_epi32
+#define bits_above(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GT_OQ))
+#define bits_at_least(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GE_OQ))
 #define keep_words(words, t, low) _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps(t, low, _CMP_NLT_UQ)), words)
 #define look_up(table, index) _mm256_permutevar8x32_epi32(table, index)
 #define load_words(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
@@ -95,8 +99,7 @@ static const uint32_t FRACTIONS[EXP_STEPS] = {
 
 /* 2^(n / STEPS - m) in scale, and the r that is left. Just above the clamp lie numbers that would be subnormal, and whose
  * bits are wrong. In a sum they are nothing; where a term stands for itself, flush makes them 0. */
-ALWAYS_INLINE void reduce_floats(floats x, floats low, floats magic, int flush, floats *r, floats *scale) {
-    floats clamped = larger_of(low, x);
+ALWAYS_INLINE void reduce_floats(floats clamped, floats magic, int flush, floats *r, floats *scale) {
     floats t = multiply_add(clamped, all_f32((float)(EXP_STEPS * LOG2E)), magic);
     words bits = add_words(look_up(load_words(FRACTIONS), words_of(t)), shift_words(words_of(t), STEPS_SHIFT));
     *r = multiply_add(subtract(t, magic), all_f32((float)(-LN2 / EXP_STEPS)), clamped);
@@ -105,21 +108,30 @@ ALWAYS_INLINE void reduce_floats(floats x, floats low, floats magic, int flush, 
 
 /* 1 + q(r) is within 1.7e-9 (STEPS 16) or 2.8e-8 (8) of exp(r), minimax; the largest errors are the roundings of the
  * fraction of 2 and of the result. */
-ALWAYS_INLINE floats exp_floats(floats x, floats low, floats magic, int flush) {
+ALWAYS_INLINE floats exp_floats(floats clamped, floats magic, int flush) {
     floats r, scale, q;
-    reduce_floats(x, low, magic, flush, &r, &scale);
+    reduce_floats(clamped, magic, flush, &r, &scale);
     q = multiply_add(multiply_add(all_f32(EXP_C3), r, all_f32(EXP_C2)), r, all_f32(1.0f));
     return multiply_add(multiply(q, r), scale, scale);
 }
 
 ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
     for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS)
-        store_f32(terms + i, exp_floats(load_f32(x + i), all_f32(low), all_f32(magic), 0));
+        store_f32(terms + i, exp_floats(larger_of(all_f32(low), load_f32(x + i)), all_f32(magic), 0));
+}
+
+ALWAYS_INLINE void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms,
+                                         float *fall) {
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        floats clamped = larger_of(all_f32(low), load_f32(x + i)), term = exp_floats(clamped, all_f32(magic), 0);
+        store_f32(terms + i, term);
+        store_f32(fall + i, multiply_add(term, subtract(all_f32(centre), clamped), load_f32(fall + i)));
+    }
 }
 
 ALWAYS_INLINE void exp_lanes_f32(const float *x, const float *low, const float *magic, int flush, float *terms) {
     for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS)
-        store_f32(terms + i, exp_floats(load_f32(x + i), load_f32(low + i), load_f32(magic + i), flush));
+        store_f32(terms + i, exp_floats(larger_of(load_f32(low + i), load_f32(x + i)), load_f32(magic + i), flush));
 }
 
 /* Times factor, which rides in the coefficients: they are the same for a whole row. */
@@ -127,13 +139,22 @@ ALWAYS_INLINE void exp_scaled_terms_f32(const float *x, float low, float magic, 
     floats c3 = all_f32(EXP_C3 * factor), c2 = all_f32(EXP_C2 * factor), c1 = all_f32(factor);
     for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
         floats r, scale, p;
-        reduce_floats(load_f32(x + i), all_f32(low), all_f32(magic), 1, &r, &scale);
+        reduce_floats(larger_of(all_f32(low), load_f32(x + i)), all_f32(magic), 1, &r, &scale);
         p = multiply_add(multiply_add(multiply_add(c3, r, c2), r, c1), r, c1);
         store_f32(terms + i, multiply(p, scale));
     }
 }
 
 #else
+
+ALWAYS_INLINE void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms,
+                                         float *fall) {
+    for (int i = 0; i < N_TERMS; i++) {
+        float clamped = at_least_f32(x[i], low);
+        terms[i] = exp_over_f32(clamped, magic);
+        fall[i] = madd_f32(terms[i], centre - clamped, fall[i]);
+    }
+}
 
 ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
     for (int i = 0; i < N_TERMS; i++)
@@ -169,6 +190,57 @@ ALWAYS_INLINE void larger_terms_f64(const double *x, double *best) {
         best[i] = larger_f64(x[i], best[i]);
 }
 
+/* One bit for each number above the bound, or at it as well. */
+ALWAYS_INLINE uint32_t terms_above_f32(const float *x, float bound, int or_equal) {
+    uint32_t above = 0;
+#if EXP_STEPS > 1
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        floats value = load_f32(x + i), limit = all_f32(bound);
+        above |= (uint32_t)(or_equal ? bits_at_least(value, limit) : bits_above(value, limit)) << i;
+    }
+#else
+    for (int i = 0; i < N_TERMS; i++)
+        above |= (uint32_t)(or_equal ? x[i] >= bound : x[i] > bound) << i;
+#endif
+    return above;
+}
+
+ALWAYS_INLINE uint32_t terms_above_f64(const double *x, double bound, int or_equal) {
+    uint32_t above = 0;
+    for (int i = 0; i < N_TERMS; i++)
+        above |= (uint32_t)(or_equal ? x[i] >= bound : x[i] > bound) << i;
+    return above;
+}
+
+/* Added to counts of type float or double: where there is a mask, counting its bits leaves the vector units to others. */
+ALWAYS_INLINE int count_above_f32(const float *x, float bound, int or_equal, float *counts) {
+#if defined(__AVX512F__)
+    (void)counts;
+    return __builtin_popcount(terms_above_f32(x, bound, or_equal));
+#else
+    for (int i = 0; i < N_TERMS; i++)
+        counts[i] += (or_equal ? x[i] >= bound : x[i] > bound) ? 1.0f : 0.0f;
+    return 0;
+#endif
+}
+
+ALWAYS_INLINE int count_above_f64(const double *x, double bound, int or_equal, double *counts) {
+    for (int i = 0; i < N_TERMS; i++)
+        counts[i] += (or_equal ? x[i] >= bound : x[i] > bound) ? 1.0 : 0.0;
+    return 0;
+}
+
+ALWAYS_INLINE int lowest_bit(uint32_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctz(bits);
+#else
+    int bit = 0;
+    while (!(bits >> bit & 1))
+        bit++;
+    return bit;
+#endif
+}
+
 ALWAYS_INLINE void widen_bf16_terms(const uint16_t *halves, float *values) {
 #if defined(__AVX512BW__)
     /* One permutation puts a half in the upper bits: widening and shifting are two instructions on busier ports. */
@@ -194,6 +266,15 @@ ALWAYS_INLINE void widen_f16_terms(const uint16_t *halves, float *values) {
     for (int i = 0; i < N_TERMS; i++)
         values[i] = widen_f16(halves[i]);
 #endif
+}
+
+ALWAYS_INLINE void exp_falling_terms_f64(const double *x, double low, double magic, double centre, double *terms,
+                                         double *fall) {
+    for (int i = 0; i < N_TERMS; i++) {
+        double clamped = at_least_f64(x[i], low);
+        terms[i] = exp_over_f64(clamped, magic);
+        fall[i] = madd_f64(terms[i], centre - clamped, fall[i]);
+    }
 }
 
 ALWAYS_INLINE void exp_terms_f64(const double *x, double low, double magic, double *terms) {

@@ -2,11 +2,15 @@
 #
 # a) The best k so far are kept in order. Many logits at once are compared with the worst of them; what is not higher
 #    is not looked at again, and an equal logit comes later, so that it has lost already. What is left is a few k even
-#    of a long row, and is put into its place by a move of memory.
+#    of a long row, fewer with a bound from its first block (first_bound).
 # b) x - lse of a class that outweighs all others is -log1p(rest / own), as in point.h, and needs the sum without it.
 #    Which class that is, is known only behind the row: the column block of the largest logit so far is kept apart, and
 #    it alone is summed again. Where samples lie side by side, all of a tile's classes are.
 # c) A block is summed by row.pxi, then searched: the second time it comes from cache.
+
+cdef enum:
+    FEW_PICKS = 128             # among which a place is sought one by one
+    BOUND_LANES = 256
 
 cdef struct Apart:
     RowPart others              # all blocks but one
@@ -59,13 +63,19 @@ cdef void store_best(const Job *job, Py_ssize_t sample, const real *values, cons
 
 cdef inline void insert_best(real *values, int64_t *indices, Py_ssize_t n, real x, int64_t index) noexcept nogil:
     """Into the n best, whose last one goes. Behind its equals: they came before."""
-    cdef Py_ssize_t at = 0, half, left = n - 1
-    while left > 0:
-        half = (left + 1) // 2
-        at += half if values[at + half - 1] >= x else 0
-        left -= half
-    memmove(values + at + 1, values + at, (n - 1 - at) * sizeof(real))
-    memmove(indices + at + 1, indices + at, (n - 1 - at) * sizeof(int64_t))
+    cdef Py_ssize_t at = n - 1, half, left = n - 1
+    if n <= FEW_PICKS:      # one by one: two calls of memmove cost more
+        while at > 0 and values[at - 1] < x:
+            values[at], indices[at] = values[at - 1], indices[at - 1]
+            at -= 1
+    else:
+        at = 0
+        while left > 0:
+            half = (left + 1) // 2
+            at += half if values[at + half - 1] >= x else 0
+            left -= half
+        memmove(values + at + 1, values + at, (n - 1 - at) * sizeof(real))
+        memmove(indices + at + 1, indices + at, (n - 1 - at) * sizeof(int64_t))
     values[at], indices[at] = x, index
 
 
@@ -77,11 +87,80 @@ cdef inline bint many_above(const real *x, real bound) noexcept nogil:
     return above
 
 
-cdef void pick_run(const real *x, Py_ssize_t n, int64_t first, real *values, int64_t *indices,
-                   Py_ssize_t k_best) noexcept nogil:
-    """Offers n logits, of classes from `first` on, to the best of a row, all classes before having been offered."""
+cdef inline uint32_t lanes_above(const real *x, real bound) noexcept nogil:
+    """One bit a lane."""
+    if real is float:
+        return terms_above_f32(x, bound, False)
+    else:
+        return terms_above_f64(x, bound, False)
+
+
+cdef inline Py_ssize_t partition(real *x, Py_ssize_t begin, Py_ssize_t end, real pivot, bint or_equal) noexcept nogil:
+    """Brings what is above the pivot to the front, without a branch, and says where the rest begins."""
+    cdef Py_ssize_t i, front = begin
+    cdef real value
+    for i in range(begin, end):
+        value = x[i]
+        x[i] = x[front]
+        x[front] = value
+        front += value >= pivot if or_equal else value > pivot
+    return front
+
+
+cdef real nth_largest(real *x, Py_ssize_t n, Py_ssize_t nth) noexcept nogil:
+    """Hoare's quickselect, nth counted from 0. Not for nan."""
+    cdef Py_ssize_t begin = 0, end = n, above, rest
+    cdef real pivot
+    while True:
+        pivot = x[(begin + end) // 2]
+        above = partition(x, begin, end, pivot, False)
+        rest = partition(x, above, end, pivot, True)
+        if nth < above:
+            end = above
+        elif nth < rest:
+            return pivot
+        else:
+            begin = rest
+
+
+cdef real first_bound(const Job *job, const RowView *row, Py_ssize_t k_best, real _) noexcept nogil:
+    """What at least k_best logits of the first block reach; -inf where that is not known. The largest of every
+    BOUND_LANES-th logit is one logit, and the k_best-th of these numbers such a bound: most of what would be the best
+    for a while is then never written down."""
+    cdef real largest[BOUND_LANES]
+    cdef Py_ssize_t end = min(job.n_classes, <Py_ssize_t>COLUMN_BLOCK), k, n, i, lane
+    cdef const real *x
+    if k_best > BOUND_LANES // 2 or end < 16 * BOUND_LANES:
+        return <real>-INFINITY
+    for lane in range(BOUND_LANES):
+        largest[lane] = <real>-INFINITY
+    for k from 0 <= k < end by CHUNK:
+        n = min(end - k, <Py_ssize_t>CHUNK)
+        x = load_logits(job, row, k, n, _)
+        for i from 0 <= i <= n - BOUND_LANES by BOUND_LANES:
+            for lane in range(BOUND_LANES):
+                largest[lane] = larger(x[i + lane], largest[lane])
+    return nth_largest(largest, BOUND_LANES, k_best - 1)
+
+
+cdef Py_ssize_t begin_best(real *values, int64_t *indices, Py_ssize_t k_best, real bound) noexcept nogil:
+    """Fills the best with what lies just below the bound, and says how many classes come before any is compared."""
+    cdef Py_ssize_t i
+    if bound == -INFINITY:
+        return k_best
+    for i in range(k_best):
+        values[i] = nextafterf(bound, -INFINITY) if real is float else <real>nextafter(bound, -INFINITY)
+        indices[i] = -1
+    return 0
+
+
+cdef void pick_run(const real *x, Py_ssize_t n, int64_t first, Py_ssize_t n_unseen, real *values,
+                   int64_t *indices, Py_ssize_t k_best) noexcept nogil:
+    """Offers n logits, of classes from `first` on, to the best of a row, all classes before having been offered. The
+    first n_unseen classes of the row are taken as they come."""
     cdef Py_ssize_t i = 0, j, stop
-    while i < n and first + i < k_best:
+    cdef uint32_t above
+    while i < n and first + i < n_unseen:
         insert_best(values, indices, first + i + 1, x[i], first + i)
         i += 1
     while i < n:
@@ -89,13 +168,18 @@ cdef void pick_run(const real *x, Py_ssize_t n, int64_t first, real *values, int
         if stop - i == FIND_GROUPS * LANES and not many_above(x + i, values[k_best - 1]):
             i = stop
             continue
+        while stop - i >= LANES:
+            above = lanes_above(x + i, values[k_best - 1])
+            while above != 0:
+                j = i + lowest_bit(above)
+                if x[j] > values[k_best - 1]:
+                    insert_best(values, indices, k_best, x[j], first + j)
+                above &= above - 1
+            i += LANES
         while i < stop:
-            j = min(i + LANES, stop)
-            if j - i < LANES or any_above(x + i, values[k_best - 1]):
-                for i in range(i, j):
-                    if x[i] > values[k_best - 1]:
-                        insert_best(values, indices, k_best, x[i], first + i)
-            i = j
+            if x[i] > values[k_best - 1]:
+                insert_best(values, indices, k_best, x[i], first + i)
+            i += 1
 
 
 # One row.
@@ -104,6 +188,7 @@ cdef void sum_apart(const Job *job, const RowView *row, real *values, int64_t *i
                     Apart *apart, real _) noexcept nogil:
     """All blocks, nothing left out. With values given, the best n_picks are picked on the way."""
     cdef Py_ssize_t n_blocks = (job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK, b, k, n
+    cdef Py_ssize_t n_unseen = 0
     cdef RowPart part
     memset(apart, 0, sizeof(Apart))
     apart.others.exponent, apart.others.row_max = -REFERENCE_LIMIT, -INFINITY
@@ -111,9 +196,11 @@ cdef void sum_apart(const Job *job, const RowView *row, real *values, int64_t *i
         memset(&part, 0, sizeof(RowPart))
         row_part(job, row, b, &part, _)
         if values != NULL:
+            if b == 0:      # its logits are in the cache now
+                n_unseen = begin_best(values, indices, n_picks, first_bound(job, row, n_picks, _))
             for k from b * COLUMN_BLOCK <= k < min((b + 1) * COLUMN_BLOCK, job.n_classes) by CHUNK:
                 n = min(job.n_classes - k, <Py_ssize_t>CHUNK)
-                pick_run(load_logits(job, row, k, n, _), n, k, values, indices, n_picks)
+                pick_run(load_logits(job, row, k, n, _), n, k, n_unseen, values, indices, n_picks)
         if b == 0:
             apart.largest = part
         elif part.row_max > apart.largest.row_max:
