@@ -8,6 +8,10 @@ cdef inline void write_groups(const real *restrict x, const real *restrict numbe
     cdef Py_ssize_t g, lane, k
     for g in range(n_groups):
         k = g * LANES
+        if kind == GRAD_FROM_SOFTMAX:
+            for lane in range(LANES):
+                to[k + lane] = softmax_entry(x[k + lane], x[k + lane], numbers[k + lane], top, nll, pull, GRAD_SOFTMAX)
+            continue
         exp_scaled_terms(x + k, low, magic, scale, terms)
         for lane in range(LANES):
             to[k + lane] = softmax_entry(x[k + lane], terms[lane], numbers[k + lane], top, nll, pull, kind)
@@ -23,6 +27,8 @@ cdef void write_dense(const RowPoint *point, const real *x, const real *numbers,
         write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, VALUE_LOG_SOFTMAX, to)
     elif kind == GRAD_SOFTMAX:
         write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_SOFTMAX, to)
+    elif kind == GRAD_FROM_SOFTMAX:
+        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_FROM_SOFTMAX, to)
     elif kind == GRAD_LOG_SOFTMAX:
         write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_LOG_SOFTMAX, to)
     else:
@@ -75,7 +81,9 @@ cdef void write_entries(const Job *job, const Operand *operand, const RowPoint *
 cdef void write_softmax(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_ssize_t end, const RowPoint *point,
                         char *scratch, real _) noexcept nogil:
     cdef bint has_value = job.operation != LOGSUMEXP, has_grad = job.grad_out.data != NULL
-    cdef bint grad_last = job.grad_out.data == job.input.data
+    # Last is what may be written over the input. A gradient of softmax is made from a value that was written before it.
+    cdef bint grad_last = job.grad_out.data == job.input.data or job.loss_out.data != job.input.data
+    cdef int kind = grad_kind(job)
     cdef char *value_to = sample_pointer(job, &job.loss_out, sample) if has_value else NULL
     cdef char *grad_to = sample_pointer(job, &job.grad_out, sample) if has_grad else NULL
     cdef Py_ssize_t k, n, turn
@@ -83,6 +91,9 @@ cdef void write_softmax(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
     cdef const real *x
     cdef const real *numbers = NULL
     cdef RowView row
+    if (grad_last and has_grad and kind == GRAD_SOFTMAX and point.inverse == point.inverse and not job.stream_grad
+            and is_real(&job.loss_out, job.loss_out.class_stride_bytes, value_to, <real>0)):
+        kind = GRAD_FROM_SOFTMAX
     row.logits = sample_pointer(job, &job.input, sample)
     row.shift, row.buffer = point.shift, scratch
     for k from begin <= k < end by CHUNK:
@@ -92,8 +103,10 @@ cdef void write_softmax(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
             numbers = load_upstream(job, sample, k, n, buffer + CHUNK)
         for turn in range(2):
             if has_grad and turn == grad_last:
+                if kind == GRAD_FROM_SOFTMAX:
+                    x = <const real *>(value_to + k * job.loss_out.class_stride_bytes)
                 write_entries(job, &job.grad_out, point, x, numbers, grad_to + k * job.grad_out.class_stride_bytes,
-                              k, n, grad_kind(job), buffer)
+                              k, n, kind, buffer)
             elif has_value and turn != grad_last:
                 write_entries(job, &job.loss_out, point, x, numbers, value_to + k * job.loss_out.class_stride_bytes,
                               k, n, value_kind(job), buffer)

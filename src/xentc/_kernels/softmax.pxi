@@ -8,9 +8,9 @@
 # d) Of value and gradient, the one that is written over the input comes last.
 # e) Rows without a softmax are filled: what they hold is decided once a row.
 
-# What is written: an entry of a value, or of a gradient.
+# What is written: an entry of a value, or of a gradient; one from a value that has just been written.
 cdef enum:
-    VALUE_SOFTMAX, VALUE_LOG_SOFTMAX, GRAD_SOFTMAX, GRAD_LOG_SOFTMAX, GRAD_LOGSUMEXP
+    VALUE_SOFTMAX, VALUE_LOG_SOFTMAX, GRAD_SOFTMAX, GRAD_LOG_SOFTMAX, GRAD_LOGSUMEXP, GRAD_FROM_SOFTMAX
 
 
 cdef inline bint is_value(int kind) noexcept nogil:
