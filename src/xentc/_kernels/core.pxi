@@ -42,6 +42,8 @@ cdef extern from "terms.h" nogil:
     int count_above_f32(const float *x, float bound, bint or_equal, float *counts)
     int count_above_f64(const double *x, double bound, bint or_equal, double *counts)
     int lowest_bit(uint32_t bits)
+    void part_hole_f32(const float *x, const float *hole, float number, float *own, float *others)
+    void part_hole_f64(const double *x, const double *hole, double number, double *own, double *others)
     void larger_terms_f32(const float *x, float *best)
     void larger_terms_f64(const double *x, double *best)
     void exp_terms_f32(const float *x, float low, float magic, float *terms)
@@ -99,7 +101,7 @@ cdef extern from "point.h" nogil:
         double own_share
         double exponent
         double inverse
-    SoftmaxPoint softmax_point(double sum_exp, double exponent, double skew, double x)
+    SoftmaxPoint softmax_point(double sum_exp, double exponent, double skew, double x, bint coarse)
 
 cdef extern from "transpose.h" nogil:
     void transpose_f32(const float *from_, Py_ssize_t from_stride, Py_ssize_t n_rows, Py_ssize_t n_columns, float *to,

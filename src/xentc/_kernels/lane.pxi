@@ -257,7 +257,7 @@ cdef inline void seek(const real *x, Py_ssize_t stride, Py_ssize_t n, int64_t k,
 cdef inline void add_class(const real *x, const real *given, real weight, real number, real keep, real share,
                            real *columns, Py_ssize_t width, int loop, real *own, real *highest, real *terms,
                            real *own_mass, real *spread_sum, real *spread_mass) noexcept nogil:
-    """One class of LANE_WIDTH samples. The hole is added to own, not stored: gcc branches round a masked store."""
+    """One class of LANE_WIDTH samples."""
     cdef const real *magic = columns + MAGIC * width
     cdef const real *low = columns + LOW * width
     cdef const real *hole = columns + HOLE * width
@@ -267,16 +267,15 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
     cdef real exps[LANE_WIDTH]
     cdef Py_ssize_t lane
     cdef real value, mass
-    for lane in range(LANE_WIDTH):
-        value = x[lane]
-        if loop != LOOP_NONE:
-            value = value - shift[lane]
-        own[lane] += value if hole[lane] == number else <real>0
-        values[lane] = <real>-INFINITY if hole[lane] == number else value
+    if loop != LOOP_NONE:
+        for lane in range(LANE_WIDTH):
+            values[lane] = x[lane] - shift[lane]
+        x = values
+    part_hole(x, hole, number, own, values)
     exp_lanes(values, low, magic, False, exps)
+    larger_terms(values, highest)
     for lane in range(LANE_WIDTH):
         value = values[lane]
-        highest[lane] = larger(value, highest[lane])
         terms[lane] += exps[lane]
         if spreads(loop):
             mass = madd(given[lane], keep, share) if takes_given(loop) else <real>1

@@ -50,13 +50,13 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
         x[lane] = reals[OWN * width + lane]
     if not for_grad:
         for lane in range(FINISH_WIDTH):
-            point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane])
+            point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane], real is float)
             nll[lane] = point.nll
         for lane in range(FINISH_WIDTH):
             doubles[NLL * width + lane] = nll[lane]
         return
     for lane in range(FINISH_WIDTH):
-        point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane])
+        point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane], real is float)
         nll[lane] = point.nll
         own_share[lane] = point.own_share
         sum_exp[lane] = point.inverse
@@ -178,6 +178,7 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
     cdef const real *push
     cdef const real *shift
     cdef const real *at_hole
+    cdef const real *logits
     cdef real values[LANE_WIDTH]
     cdef real exps[LANE_WIDTH]
     cdef real value, number, mass
@@ -188,10 +189,12 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
         at_hole = column(tile, AT_HOLE, <real>0) + v
         for k in range(n):
             number = first_number + k
-            for lane in range(LANE_WIDTH):
-                value = x[k * stride + v + lane]
-                values[lane] = value if loop == LOOP_NONE else value - shift[lane]
-            exp_lanes(values, low, magic, True, exps)
+            logits = x + k * stride + v
+            if loop != LOOP_NONE:       # a plain copy would go through memory
+                for lane in range(LANE_WIDTH):
+                    values[lane] = logits[lane] - shift[lane]
+                logits = values
+            exp_lanes(logits, low, magic, True, exps)
             for lane in range(LANE_WIDTH):
                 value = times(scale[lane], exps[lane])
                 if spreads(loop):

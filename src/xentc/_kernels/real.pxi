@@ -72,6 +72,14 @@ cdef inline void larger_terms(const real *x, real *best) noexcept nogil:
         larger_terms_f64(x, best)
 
 
+cdef inline void part_hole(const real *x, const real *hole, real number, real *own, real *others) noexcept nogil:
+    """Where the hole has this number, x is own, and -inf among the others."""
+    if real is float:
+        part_hole_f32(x, hole, number, own, others)
+    else:
+        part_hole_f64(x, hole, number, own, others)
+
+
 cdef inline void widen_group(const uint16_t *halves, bint bf16, real *values) noexcept nogil:
     if real is float:
         if bf16:
@@ -147,7 +155,7 @@ cdef inline bint needs_shift(double row_max) noexcept nogil:
 
 
 cdef inline bint is_misplaced(double row_max, double exponent) noexcept nogil:
-    """Whether a sum over this reference is to be done again over another. Above LOGIT_LIMIT it will be anyway; what lies
+    """Whether a sum over this reference is to be done again over another. Above LOGIT_LIMIT it will be anyway; what is
     below -LOGIT_LIMIT, masked or beside a largest logit that was subtracted, may be 0."""
     cdef double above = row_max * LOG2E - exponent
     return above > HEADROOM and row_max <= LOGIT_LIMIT or above < -DEPTH and row_max >= -LOGIT_LIMIT

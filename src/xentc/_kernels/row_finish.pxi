@@ -26,12 +26,12 @@ cdef struct RowPoints:
     double inverse[ROW_BATCH]
 
 
-cdef void find_points(RowPoints *points) noexcept nogil:
+cdef void find_points(RowPoints *points, real _) noexcept nogil:
     cdef Py_ssize_t i
     cdef SoftmaxPoint softmax
     cdef double *exponent = points.exponent
     for i in range(ROW_BATCH):
-        softmax = softmax_point(points.sum_exp[i], exponent[i], points.skew[i], points.own[i])
+        softmax = softmax_point(points.sum_exp[i], exponent[i], points.skew[i], points.own[i], real is float)
         points.nll[i] = softmax.nll
         points.rest_share[i], points.own_share[i] = softmax.rest_share, softmax.own_share
         exponent[i], points.inverse[i] = softmax.exponent, softmax.inverse
@@ -94,7 +94,7 @@ cdef void finish_row(const Job *job, Py_ssize_t sample, const RowPart *parts, ch
     cdef RowPoints points
     memset(&points, 0, sizeof(points))
     begin_row(job, sample, parts, buffer, &state, &points, 0, _)
-    find_points(&points)
+    find_points(&points, _)
     end_row(job, sample, &state, &points, 0, totals, point, _)
 
 
@@ -110,7 +110,7 @@ cdef void row_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buff
         n = min(rows, end - sample)
         for i in range(n):
             begin_row(job, sample + i, NULL, buffer, &states[i], &points, i, _)
-        find_points(&points)
+        find_points(&points, _)
         for i in range(n):
             end_row(job, sample + i, &states[i], &points, i, totals, &point, _)
             if job.grad_out.data != NULL:

@@ -176,7 +176,7 @@ cdef void leave_largest_out(const Job *job, RowView *row, Py_ssize_t sample, con
     if row.hole < 0:
         return      # the input has changed meanwhile
     fold_softmax(job, row, sample, parts, <Py_ssize_t>row.hole // COLUMN_BLOCK, &rest, _)
-    softmax = softmax_point(rest.sum_exp, rest.exponent, 0, point.row_max)
+    softmax = softmax_point(rest.sum_exp, rest.exponent, 0, point.row_max, real is float)
     point.nll = softmax.nll
     if sums_upstream(job):
         own = read_number(sample_pointer(job, &job.grad_output, sample)
@@ -212,7 +212,7 @@ cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts
         parts = made
         fold_softmax(job, &row, sample, parts, -1, &total, _)
     memset(point, 0, sizeof(RowPoint))
-    softmax = softmax_point(total.sum_exp, total.exponent, 0, -INFINITY)
+    softmax = softmax_point(total.sum_exp, total.exponent, 0, -INFINITY, real is float)
     point.target = point.hole = -1
     point.shift, point.row_max = row.shift, total.row_max
     point.exponent = softmax.exponent

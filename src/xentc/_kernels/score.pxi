@@ -322,7 +322,7 @@ cdef void score_sample(const Job *job, Py_ssize_t sample, char *buffer, real _) 
     if total.sums.sum_exp != total.sums.sum_exp and row_max != INFINITY:
         has_nan = True
     point = score_point(softmax_point(total.sums.sum_exp, total.sums.exponent,
-                                      skew_of(reference_exponent(total.sums.row_max), _), sums.own), sums.own,
+                                      skew_of(reference_exponent(total.sums.row_max), _), sums.own, real is float), sums.own,
                         total.sums.row_max, total.fall, row.shift)
     store_score(job, sample, target, has_nan, beaten, prediction, &point)
 

@@ -40,6 +40,7 @@ typedef __m512i words;
 #define add_words _mm512_add_epi32
 #define shift_words _mm512_slli_epi32
 #define all_words _mm512_set1_epi32
+#define where_equal(a, b, yes, no) _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), yes)
 #define bits_above(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GT_OQ)
 #define bits_at_least(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ)
 #define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
@@ -65,6 +66,7 @@ typedef __m256i words;
 #define floats_of _mm256_castsi256_ps
 #define add_words _mm256_add_epi32
 #define shift_words _mm256_slli_epi32
+#define where_equal(a, b, yes, no) _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_EQ_OQ))
 #define bits_above(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GT_OQ))
 #define bits_at_least(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GE_OQ))
 #define keep_words(words, t, low) _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps(t, low, _CMP_NLT_UQ)), words)
@@ -188,6 +190,29 @@ ALWAYS_INLINE void larger_terms_f32(const float *x, float *best) {
 ALWAYS_INLINE void larger_terms_f64(const double *x, double *best) {
     for (int i = 0; i < N_TERMS; i++)
         best[i] = larger_f64(x[i], best[i]);
+}
+
+/* own is added to, not chosen, where the compiler does it: gcc branches round a masked store. */
+ALWAYS_INLINE void part_hole_f32(const float *x, const float *hole, float number, float *own, float *others) {
+#if EXP_STEPS > 1
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        floats value = load_f32(x + i), holes = load_f32(hole + i), numbers = all_f32(number);
+        store_f32(own + i, where_equal(holes, numbers, value, load_f32(own + i)));
+        store_f32(others + i, where_equal(holes, numbers, all_f32((float)-INFINITY_F64), value));
+    }
+#else
+    for (int i = 0; i < N_TERMS; i++) {
+        own[i] += hole[i] == number ? x[i] : 0.0f;
+        others[i] = hole[i] == number ? (float)-INFINITY_F64 : x[i];
+    }
+#endif
+}
+
+ALWAYS_INLINE void part_hole_f64(const double *x, const double *hole, double number, double *own, double *others) {
+    for (int i = 0; i < N_TERMS; i++) {
+        own[i] += hole[i] == number ? x[i] : 0.0;
+        others[i] = hole[i] == number ? -INFINITY_F64 : x[i];
+    }
 }
 
 /* One bit for each number above the bound, or at it as well. */

@@ -234,7 +234,7 @@ cdef void share_row(const Job *job, RowView *row, Apart *apart, int64_t candidat
         total, lost = apart.others, apart.lost
         fold_part(&total, &lost, &apart.largest)
         sum_exp = total.sum_exp + lost
-    softmax = softmax_point(sum_exp, total.exponent, skew_of(reference_exponent(total.row_max), _), own)
+    softmax = softmax_point(sum_exp, total.exponent, skew_of(reference_exponent(total.row_max), _), own, real is float)
     set_share(&softmax, row.hole, row.shift, has_nan, share)
 
 

@@ -78,6 +78,17 @@ ALWAYS_INLINE double expm1_over_r_f64(double r) {
     return madd_f64(p, r, 1.0);
 }
 
+/* The polynomial of floats in doubles: 3.1e-9. */
+ALWAYS_INLINE double exp_coarse_f64(double r) {
+    double p = 0.00138145401768;
+    p = madd_f64(p, r, 0.00836874510894);
+    p = madd_f64(p, r, 0.0416683907835);
+    p = madd_f64(p, r, 0.16666520399);
+    p = madd_f64(p, r, 0.499999934321);
+    p = madd_f64(p, r, 1.0);
+    return madd_f64(p, r, 1.0);
+}
+
 ALWAYS_INLINE double exp_poly_f64(double r) { return madd_f64(expm1_over_r_f64(r), r, 1.0); }
 
 ALWAYS_INLINE double reduce_f64(double x, double n) {
