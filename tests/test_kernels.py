@@ -87,6 +87,35 @@ def test_logits_that_rise_late(isa: str, dtype: np.dtype, n_classes: int, layout
         tolerances.assert_matches(result, input, targets, reduction="none")
 
 
+@pytest.mark.parametrize("mask", [-np.inf, -1e30, -3e38])
+@pytest.mark.parametrize("top", [0.0, 7e4, -6.4e4])
+@pytest.mark.parametrize("n_masked", [0, 4, 70])
+@pytest.mark.parametrize("n_classes", [6, 100, 365, 16800])
+def test_references_far_from_what_is_summed(
+    isa: str, dtype: np.dtype, n_classes: int, n_masked: int, top: float, mask: float
+) -> None:
+    """The reference is taken from masked logits, or lies far above all classes but the target: the sum is done again."""
+    if n_masked >= n_classes - 1:
+        pytest.skip("no class is left")
+    gaps = np.array([30, 50, 53, 60, 80, 87.5, 90, 200, 6.5e4, 7e4, 8e4, 9e4])
+    rows = np.full((len(gaps), n_classes), mask)
+    rows[:, n_masked:] = top - gaps[:, None] - 2 * (np.arange(n_classes - n_masked) % 100)
+    rows[:, -1] = top
+    rows = rows.astype(dtype)
+    target = np.full(len(gaps), n_classes - 1)
+    others = rows[:, :-1].astype(np.longdouble) - rows[:, -1:]
+    exact = np.log1p(np.exp(others).sum(axis=1))
+    for input, wanted in ((rows, target), (np.ascontiguousarray(rows.T)[None], target[None])):
+        loss = xentc.cross_entropy(input, wanted, reduction="none").reshape(-1)
+        small = np.finfo(dtype).tiny * n_classes
+        np.testing.assert_allclose(loss.astype(np.longdouble), exact, rtol=5e-6, atol=float(small))
+        assert xentc.score(input, wanted, axis=1).nll.reshape(-1).tobytes() == loss.tobytes()
+        lse = xentc.logsumexp(input, axis=1).reshape(-1)
+        np.testing.assert_allclose(lse, rows[:, -1] + exact.astype(dtype), rtol=1e-6, atol=float(small))
+        best = xentc.top_logprobs(input, 1, axis=1)[0].reshape(-1)
+        np.testing.assert_allclose(best.astype(np.longdouble), -exact, rtol=5e-6, atol=float(small))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_reads_and_writes_nothing_around(isa: str, dtype: np.dtype, layout: str) -> None:
     """What lies beside the logits is nan, and what lies beside the gradient stays as it was."""

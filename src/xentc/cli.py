@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_stdout()
         return EXIT_BROKEN_PIPE
     except OSError as error:
-        _complain(f"output: {error.strerror or error}")
+        _complain(f"{error.filename or 'output'}: {error.strerror or error}")
         _drop_stdout()
         return EXIT_BAD_INPUT
     except MemoryError:

@@ -421,11 +421,19 @@ cdef bint leave_out_confident(const Job *job, Tile *tile, real _) noexcept nogil
     return any_confident
 
 
+cdef void sum_again(const Job *job, Tile *tile, real _) noexcept nogil:
+    """Over the right references; a second time where what is left of a row lies far below a logit subtracted from it."""
+    cdef int turn
+    for turn in range(2):
+        if not correct_references(tile, _):
+            return
+        sum_tile(job, tile, _)
+
+
 cdef void sum_samples(const Job *job, Tile *tile, real _) noexcept nogil:
     memset(column(tile, SHIFT, _), 0, tile.width * sizeof(real))
     first_references(job, tile, _)
     sum_tile(job, tile, _)
-    if correct_references(tile, _):
-        sum_tile(job, tile, _)
+    sum_again(job, tile, _)
     if leave_out_confident(job, tile, _):
         sum_tile(job, tile, _)

@@ -177,6 +177,8 @@ cdef void score_samples(const Job *job, Tile *tile, real _) noexcept nogil:
         for i in range(tile.n):
             own[i] = own[i] - shift[i]
         score_classes(job, tile, False, _)
+        if correct_references(tile, _):     # see sum_again
+            score_classes(job, tile, False, _)
 
 
 cdef bint sample_holds_nan(const Job *job, Py_ssize_t sample) noexcept nogil:

@@ -89,8 +89,7 @@ cdef void pick_tile(const Job *job, Tile *tile, bint picks, real _) noexcept nog
     memset(column(tile, SHIFT, _), 0, tile.width * sizeof(real))
     first_references(job, tile, _)
     sum_all_classes(job, tile, picks, _)
-    if correct_references(tile, _):
-        sum_tile(job, tile, _)
+    sum_again(job, tile, _)
     note_states(job, tile, _)
     if leave_out_picked(job, tile, picks, _):
         sum_tile(job, tile, _)

@@ -300,6 +300,7 @@ cdef void score_sample(const Job *job, Py_ssize_t sample, char *buffer, real _) 
     cdef RowView row
     cdef ScorePart total
     cdef Sums sums
+    cdef SoftmaxPoint softmax
     cdef ScorePoint point
     load_indices(job, sample, 1, &target)
     valid = is_class(job, target)
@@ -321,9 +322,9 @@ cdef void score_sample(const Job *job, Py_ssize_t sample, char *buffer, real _) 
         score_row(job, &row, bound, &total, _)
     if total.sums.sum_exp != total.sums.sum_exp and row_max != INFINITY:
         has_nan = True
-    point = score_point(softmax_point(total.sums.sum_exp, total.sums.exponent,
-                                      skew_of(reference_exponent(total.sums.row_max), _), sums.own, real is float), sums.own,
-                        total.sums.row_max, total.fall, row.shift)
+    softmax = softmax_point(total.sums.sum_exp, total.sums.exponent,
+                            skew_of(reference_exponent(total.sums.row_max), _), sums.own, real is float)
+    point = score_point(softmax, sums.own, total.sums.row_max, total.fall, row.shift)
     store_score(job, sample, target, has_nan, beaten, prediction, &point)
 
 
