@@ -165,6 +165,23 @@ cdef void score_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_
                 else <real>0
 
 
+cdef real first_centre(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, real low) noexcept nogil:
+    """The largest logit of the first stretch, or it would be done twice: without the target, which may lie far above."""
+    cdef real highest[LANES]
+    cdef real group[LANES]
+    cdef Py_ssize_t n = min(end - begin, <Py_ssize_t>(2 * GROUPS * LANES)), hole = row.hole - begin, k, lane
+    cdef const real *x = load_logits(job, row, begin, n, low)
+    for lane in range(LANES):
+        highest[lane] = low
+    for k from 0 <= k <= n - LANES by LANES:
+        if 0 <= hole - k < LANES:
+            pad_group(x + k, <Py_ssize_t>LANES, hole - k, low, group)
+            larger_terms(group, highest)
+        else:
+            larger_terms(x + k, highest)
+    return largest_lane(highest)
+
+
 cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, real own,
                       ScorePart *part, real _) noexcept nogil:
     """The sums of columns begin to end, over the reference part.sums.exponent."""
@@ -178,7 +195,7 @@ cdef void score_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_s
     memset(&sums, 0, sizeof(sums))
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
-    sums.centre = low
+    sums.centre = first_centre(job, row, begin, end, low)
     part.best = begin
     part.beaten = 0
     for k from begin <= k < end by CHUNK:
