@@ -422,7 +422,7 @@ cdef bint leave_out_confident(const Job *job, Tile *tile, real _) noexcept nogil
 
 
 cdef void sum_again(const Job *job, Tile *tile, real _) noexcept nogil:
-    """Over the right references; a second time where what is left of a row lies far below a logit subtracted from it."""
+    """Over the right references; twice where what is left of a row lies far below a logit that was subtracted."""
     cdef int turn
     for turn in range(2):
         if not correct_references(tile, _):

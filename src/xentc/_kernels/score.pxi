@@ -165,7 +165,8 @@ cdef void score_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_
                 else <real>0
 
 
-cdef real first_centre(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, real low) noexcept nogil:
+cdef real first_centre(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end,
+                       real low) noexcept nogil:
     """The largest logit of the first stretch, or it would be done twice: without the target, which may lie far above."""
     cdef real highest[LANES]
     cdef real group[LANES]
