@@ -94,7 +94,7 @@ def test_logits_that_rise_late(isa: str, dtype: np.dtype, n_classes: int, layout
 def test_references_far_from_what_is_summed(
     isa: str, dtype: np.dtype, n_classes: int, n_masked: int, top: float, mask: float
 ) -> None:
-    """The reference is taken from masked logits, or lies far above all classes but the target: the sum is done again."""
+    """The reference is taken from masked logits, or lies far above all classes but the target: it is summed again."""
     if n_masked >= n_classes - 1:
         pytest.skip("no class is left")
     gaps = np.array([30, 50, 53, 60, 80, 87.5, 90, 200, 6.5e4, 7e4, 8e4, 9e4])

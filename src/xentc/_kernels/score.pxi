@@ -167,7 +167,7 @@ cdef void score_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_
 
 cdef real first_centre(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end,
                        real low) noexcept nogil:
-    """The largest logit of the first stretch, or it would be done twice: without the target, which may lie far above."""
+    """The largest logit of the first stretch, which would be done twice; not the target, which may lie far above."""
     cdef real highest[LANES]
     cdef real group[LANES]
     cdef Py_ssize_t n = min(end - begin, <Py_ssize_t>(2 * GROUPS * LANES)), hole = row.hole - begin, k, lane
