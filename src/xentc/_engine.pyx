@@ -41,7 +41,7 @@ cdef enum:
     TRANSPOSED_TILE = 512
     MAP_TILE = 1024                 # elements: a few operands of a tile stay in the first-level cache
     TOP_PICKS = 1 << 14             # of a tile: the heaps stay in the second-level cache
-    SIGNAL_LOGITS = 1 << 24         # work between two looks for signals
+    SIGNAL_LOGITS = 1 << 23         # work between two looks for signals
     FOLD_BLOCKS = 4096              # blocks whose Totals are kept at a time
     SMALL_LOGITS = 1 << 13          # below this, releasing the GIL costs more than it gives
     LONG_ROW = 1 << 24              # a row this long is always cut, so that Ctrl-C works inside it

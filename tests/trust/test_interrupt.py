@@ -16,7 +16,7 @@ import entry_points
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background passes on that it is ignored
 LIMIT = 0.5
-TRIES = 5  # the machine may be busy with something else: the least time of these is held against the limit
+TRIES = 10  # the machine may be busy with something else: the least time of these is held against the limit
 
 def interrupt(run, long):
     sent = []

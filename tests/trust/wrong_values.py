@@ -62,7 +62,7 @@ def arrays() -> st.SearchStrategy[Any]:
 
 SCALARS = [None, True, False, 0, 1, -1, 2, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e-320, 1e308, float("nan")]
 SCALARS += [float("inf"), -float("inf"), 1j, "", "mean", "none", "sum", "x\0", b"mean", [], [1], [[1, 2], [3]], (), {}]
-SCALARS += [np.bool_(True), np.int8(-1), np.uint64(2**64 - 1), np.float16(2), np.datetime64("NaT"), np.ma.masked]
+SCALARS += [np.bool_(True), np.int8(-1), np.uint64(2**64 - 1), np.float16(2), np.datetime64("NaT", "s"), np.ma.masked]
 SCALARS += [
     object(),
     Ellipsis,
