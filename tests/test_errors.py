@@ -115,6 +115,11 @@ def test_class_out_of_range(target: np.ndarray, options: dict) -> None:
     assert re.search(r"\b1\b.*\b2\b", message.replace(str(target[1]), "", 1))
 
 
+def test_class_where_there_are_none() -> None:
+    with pytest.raises(IndexError, match=r"^target: got class 0 at 1, there are no classes$"):
+        xentc.cross_entropy(np.zeros((2, 0)), [-100, 0])
+
+
 def test_class_out_of_range_says_where() -> None:
     target = np.zeros((2, 4, 5), int)
     target[1, 2, 3] = 9

@@ -105,15 +105,19 @@ def test_references_far_from_what_is_summed(
     target = np.full(len(gaps), n_classes - 1)
     others = rows[:, :-1].astype(np.longdouble) - rows[:, -1:]
     exact = np.log1p(np.exp(others).sum(axis=1))
+    # The promise: (b) of tolerances, and its (f) for each term. logsumexp is rounded beside the largest logit as well.
+    eps = np.finfo(dtype).eps
+    relative = 5e-6 if abs(top) > tolerances.LARGE_LOGIT else tolerances.row_ulps(dtype) * eps
+    limits = {"rtol": float(relative), "atol": float(4 * np.finfo(dtype).tiny * n_classes)}
     for input, wanted in ((rows, target), (np.ascontiguousarray(rows.T)[None], target[None])):
         loss = xentc.cross_entropy(input, wanted, reduction="none").reshape(-1)
-        small = np.finfo(dtype).tiny * n_classes
-        np.testing.assert_allclose(loss.astype(np.longdouble), exact, rtol=5e-6, atol=float(small))
+        np.testing.assert_allclose(loss.astype(np.longdouble), exact, **limits)
         assert xentc.score(input, wanted, axis=1).nll.reshape(-1).tobytes() == loss.tobytes()
         lse = xentc.logsumexp(input, axis=1).reshape(-1)
-        np.testing.assert_allclose(lse, rows[:, -1] + exact.astype(dtype), rtol=1e-6, atol=float(small))
+        wanted_lse = rows[:, -1].astype(np.longdouble) + exact
+        np.testing.assert_allclose(lse.astype(np.longdouble), wanted_lse, **limits)
         best = xentc.top_logprobs(input, 1, axis=1)[0].reshape(-1)
-        np.testing.assert_allclose(best.astype(np.longdouble), -exact, rtol=5e-6, atol=float(small))
+        np.testing.assert_allclose(best.astype(np.longdouble), -exact, **limits)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
