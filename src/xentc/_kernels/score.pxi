@@ -152,7 +152,7 @@ cdef void score_runs(const Span *span, Py_ssize_t hole, real low, real magic, re
 
 cdef void score_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, real low, real magic, real own,
                      ScoreLanes *sums) noexcept nogil:
-    """As add_span of row_span.pxi. What the copies hold is compared here, where it need not be on one side of the hole."""
+    """As add_span of row_span.pxi. What the copies hold is compared here: it may lie on both sides of the hole."""
     cdef Span span
     cdef const real *x = cut_span(job, row, k, n, LOOP_NONE, &span, low)
     cdef Py_ssize_t hole = row.hole - k, i, lane, first
