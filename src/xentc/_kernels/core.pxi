@@ -2,7 +2,7 @@
 # Included by one four-line .pyx an ISA, which differs only in the flags that setup.py compiles it with.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport exp, fabs, log, nextafter, nextafterf, rint, INFINITY, NAN
+from libc.math cimport exp, fabs, log, nextafter, nextafterf, rint, rintf, INFINITY, NAN
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memmove, memset
@@ -20,6 +20,7 @@ cdef extern from "vmath.h" nogil:
     double larger_f64(double x, double best)
     float at_least_f32(float x, float low)
     double at_least_f64(double x, double low)
+    double at_most_f64(double x, double high)
     double pow2_f64(double n)
     double one_nan_f64(double x)
     double unskew(double y)
@@ -50,6 +51,12 @@ cdef extern from "terms.h" nogil:
     void exp_terms_f64(const double *x, double low, double magic, double *terms)
     void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms, float *fall)
     void exp_falling_terms_f64(const double *x, double low, double magic, double centre, double *terms, double *fall)
+    void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
+                       const float *low, const float *hole, const float *shift, bint shifts, float *own,
+                       float *highest, double *sums)
+    void grad_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
+                        const float *low, const float *hole, const float *shift, bint shifts, const float *scale,
+                        const float *at_hole, float *grad, Py_ssize_t grad_stride)
     void exp_lanes_f32(const float *x, const float *low, const float *magic, bint flush, float *terms)
     void exp_lanes_f64(const double *x, const double *low, const double *magic, bint flush, double *terms)
     void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms)
@@ -102,6 +109,15 @@ cdef extern from "point.h" nogil:
         double exponent
         double inverse
     SoftmaxPoint softmax_point(double sum_exp, double exponent, double skew, double x, bint coarse)
+    ctypedef struct CoarseOdds:
+        double q
+        double n
+        double above_own
+        double far
+
+    CoarseOdds coarse_odds(double sum_exp, double exponent, double skew, double x)
+    double coarse_nll(double q, double far)
+    SoftmaxPoint coarse_point(double exponent, double skew, CoarseOdds odds)
 
 cdef extern from "transpose.h" nogil:
     void transpose_f32(const float *from_, Py_ssize_t from_stride, Py_ssize_t n_rows, Py_ssize_t n_columns, float *to,

@@ -175,20 +175,23 @@ cdef void first_references(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef real *low = column(tile, LOW, _)
     cdef real *origin = column(tile, ORIGIN, _)
     cdef real highest[LANE_WIDTH]
+    cdef real magics[LANE_WIDTH]
+    cdef real lows[LANE_WIDTH]
     cdef Py_ssize_t n = min(job.n_classes, tile.capacity), stride = 0, v, lane, k
     cdef const real *x = load_classes(job, tile, 0, n, &stride, _)
-    cdef double exponent
     for v from 0 <= v < tile.width by LANE_WIDTH:
         for lane in range(LANE_WIDTH):
             highest[lane] = <real>-INFINITY
         for k in range(min(n, <Py_ssize_t>REFERENCE_CLASSES)):
-            for lane in range(LANE_WIDTH):
-                highest[lane] = larger(x[k * stride + v + lane], highest[lane])
+            larger_terms(x + k * stride + v, highest)
         for lane in range(LANE_WIDTH):
-            exponent = reference_exponent(highest[lane])
-            magic[v + lane] = magic_of(exponent, _)
-            low[v + lane] = lowest_of(exponent, _)
-            origin[v + lane] = highest[lane] if fabs(highest[lane]) < INFINITY else <real>0
+            set_reference_near(highest[lane], &magics[lane], &lows[lane])
+        for lane in range(LANE_WIDTH):
+            magic[v + lane] = magics[lane]
+        for lane in range(LANE_WIDTH):
+            low[v + lane] = lows[lane]
+        for lane in range(LANE_WIDTH):
+            origin[v + lane] = highest[lane] if -INFINITY < highest[lane] < INFINITY else <real>0
 
 
 cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
@@ -198,11 +201,20 @@ cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef real *own = column(tile, OWN, _)
     cdef real none = <real>-INFINITY if job.spread == SPREAD_GIVEN else <real>NAN
     cdef Py_ssize_t i
-    memset(double_column(tile, SUM), 0, 4 * tile.width * sizeof(double))
-    memset(column(tile, OWN_MASS, _), 0, tile.width * sizeof(real))
+    memset(double_column(tile, SUM), 0, 2 * tile.width * sizeof(double))
+    if job.spread != SPREAD_NONE:
+        memset(double_column(tile, SPREAD_SUM), 0, 2 * tile.width * sizeof(double))
+        memset(column(tile, OWN_MASS, _), 0, tile.width * sizeof(real))
     for i in range(tile.width):
         highest[i] = <real>-INFINITY
-        own[i] = <real>0 if i < tile.n and not tile.seeking and 0 <= tile.indices[i] < job.n_classes else none
+    if tile.seeking:
+        for i in range(tile.width):
+            own[i] = none
+        return
+    for i in range(tile.n):
+        own[i] = <real>0 if <uint64_t>tile.indices[i] < <uint64_t>job.n_classes else none
+    for i in range(tile.n, tile.width):
+        own[i] = none
 
 
 cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
@@ -210,11 +222,11 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
     cdef real *hole = column(tile, HOLE, _)
     cdef Py_ssize_t i
     cdef int64_t number
-    for i in range(tile.n):
-        number = tile.indices[i] - first_class
-        number = min(number, <int64_t>EXACT_CLASSES)    # behind all classes that are numbered now
-        hole[i] = <real>number if not tile.seeking and number >= 0 else <real>-1
-    for i in range(tile.n, tile.width):
+    if not tile.seeking:
+        for i in range(tile.n):
+            number = min(tile.indices[i] - first_class, <int64_t>EXACT_CLASSES)     # behind all that are numbered now
+            hole[i] = <real><int32_t>max(number, <int64_t>-1)
+    for i in range(0 if tile.seeking else tile.n, tile.width):
         hole[i] = -1
 
 
@@ -336,14 +348,28 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
             widen_onto(sums + SPREAD_MASS * width + v, spread_mass)
 
 
+cdef inline void add_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_number, const Tile *tile,
+                           int loop) noexcept nogil:
+    """The same where the sum is all that is wanted; of floats, any number of classes. loop is a literal."""
+    cdef Py_ssize_t width = tile.width, v
+    cdef real *columns = <real *>tile.reals
+    if real is float:
+        for v from 0 <= v < width by LANE_WIDTH:
+            add_lanes_f32(x + v, stride, n, first_number, columns + MAGIC * width + v, columns + LOW * width + v,
+                          columns + HOLE * width + v, columns + SHIFT * width + v, loop == LOOP_SHIFT,
+                          columns + OWN * width + v, columns + HIGHEST * width + v, tile.doubles + SUM * width + v)
+    else:
+        add_classes(x, stride, x, x, n, 0, first_number, 0, 0, tile, loop)
+
+
 cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
                   real number, const Tile *tile) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     cdef const real *weight = weights_from(job, k, <real>0)
     if job.spread == SPREAD_NONE and tile.shifted:
-        add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_SHIFT)
+        add_plain(x, stride, n, number, tile, LOOP_SHIFT)
     elif job.spread == SPREAD_NONE:
-        add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_NONE)
+        add_plain(x, stride, n, number, tile, LOOP_NONE)
     elif job.spread == SPREAD_EVEN:
         add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_EVEN)
     elif job.spread == SPREAD_WEIGHT:
@@ -354,9 +380,17 @@ cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *
         add_classes(x, stride, given, weight, n, k, number, keep, share, tile, LOOP_GIVEN_WEIGHT)
 
 
+cdef inline Py_ssize_t classes_at_once(const Job *job, const Tile *tile, real _) noexcept nogil:
+    """How many classes of one lane are worked through before the next lane. In place they are few, so that each class is
+    read in long runs."""
+    if real is float and job.spread == SPREAD_NONE and not tile.direct:
+        return tile.capacity
+    return CLASS_GROUP
+
+
 cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     """One pass over the logits of a tile."""
-    cdef Py_ssize_t k, n, j, stride = 0, base = 0
+    cdef Py_ssize_t k, n, j, step, stride = 0, base = 0
     cdef const real *x
     cdef const real *given
     reset_sums(job, tile, _)
@@ -368,9 +402,10 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         n = min(job.n_classes - k, tile.capacity)
         x = load_classes(job, tile, k, n, &stride, _)
         given = load_probabilities(job, tile, k, n, _)
-        for j from 0 <= j < n by CLASS_GROUP:
-            add_any(job, x + j * stride, stride, from_(given, j * tile.width),
-                    min(n - j, <Py_ssize_t>CLASS_GROUP), k + j, <real>(k - base + j), tile)
+        step = classes_at_once(job, tile, _)
+        for j from 0 <= j < n by step:
+            add_any(job, x + j * stride, stride, from_(given, j * tile.width), min(n - j, step), k + j,
+                    <real>(k - base + j), tile)
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:

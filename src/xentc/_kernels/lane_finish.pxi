@@ -1,24 +1,25 @@
 # From the sums of a tile to its losses and its gradient: the logits once more, from cache, and out as they came in.
 
 cdef enum:
-    FINISH_WIDTH = 16       # samples; a divisor of LANE_WIDTH
+    FINISH_WIDTH = 32       # samples; a divisor of LANE_WIDTH
 
 
 cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
     """What multiplies each sample's loss: 0 where ignored, nan where the target has changed since it was checked."""
     cdef double *weight = double_column(tile, WEIGHT)
+    cdef double one
     cdef Py_ssize_t i
-    for i in range(tile.n):
-        if job.spread == SPREAD_GIVEN:
+    if job.spread == SPREAD_GIVEN:
+        for i in range(tile.n):
             weight[i] = 1
-        elif tile.indices[i] == job.ignore_index:
-            weight[i] = 0
-        elif not 0 <= tile.indices[i] < job.n_classes:
-            weight[i] = NAN
-        elif job.weight != NULL and job.spread == SPREAD_NONE and job.lse_square_scale == 0:
-            weight[i] = job.weight[tile.indices[i]]
-        else:
-            weight[i] = 1
+    else:
+        for i in range(tile.n):
+            one = 1 if <uint64_t>tile.indices[i] < <uint64_t>job.n_classes else NAN
+            weight[i] = 0 if tile.indices[i] == job.ignore_index else one
+        if job.weight != NULL and job.spread == SPREAD_NONE and job.lse_square_scale == 0:
+            for i in range(tile.n):
+                if weight[i] == 1:
+                    weight[i] = job.weight[tile.indices[i]]
     if job.sample_weight.data != NULL:
         for i in range(tile.n):
             weight[i] = product(weight[i], sample_weight(job, tile.first + i))
@@ -27,8 +28,8 @@ cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
 
 
 cdef inline double leading_n(double highest) noexcept nogil:
-    """The n of the largest term, or near it; bounded, and branch-free, unlike reference_exponent."""
-    return -at_least_f64(-at_least_f64(highest * LOG2E, -<double>REFERENCE_LIMIT), -<double>REFERENCE_LIMIT)
+    """The n of the largest term, or near it; branch-free, unlike reference_exponent."""
+    return at_least_f64(highest * LOG2E, -<double>REFERENCE_LIMIT)
 
 
 cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) noexcept nogil:
@@ -42,21 +43,37 @@ cdef void finish_lanes(const Tile *tile, Py_ssize_t v, bint for_grad, real _) no
     cdef double x[FINISH_WIDTH]
     cdef double nll[FINISH_WIDTH]
     cdef double own_share[FINISH_WIDTH]
+    cdef double q[FINISH_WIDTH]
+    cdef double n[FINISH_WIDTH]
+    cdef double above_own[FINISH_WIDTH]
+    cdef double far[FINISH_WIDTH]
     cdef SoftmaxPoint point
+    cdef CoarseOdds odds
     for lane in range(FINISH_WIDTH):
         sum_exp[lane] = doubles[SUM * width + lane] + doubles[LOST * width + lane]
         skew[lane] = skew_of(leading_n(reals[HIGHEST * width + lane]), _)
         exponent[lane] = exponent_of(reals[MAGIC * width + lane])
         x[lane] = reals[OWN * width + lane]
+    if real is float:
+        for lane in range(FINISH_WIDTH):
+            odds = coarse_odds(sum_exp[lane], exponent[lane], skew[lane], x[lane])
+            q[lane], n[lane], above_own[lane], far[lane] = odds.q, odds.n, odds.above_own, odds.far
     if not for_grad:
         for lane in range(FINISH_WIDTH):
-            point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane], real is float)
-            nll[lane] = point.nll
+            if real is float:
+                nll[lane] = coarse_nll(q[lane], far[lane])
+            else:
+                point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane], False)
+                nll[lane] = point.nll
         for lane in range(FINISH_WIDTH):
             doubles[NLL * width + lane] = nll[lane]
         return
     for lane in range(FINISH_WIDTH):
-        point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane], real is float)
+        if real is float:
+            odds.q, odds.n, odds.above_own, odds.far = q[lane], n[lane], above_own[lane], far[lane]
+            point = coarse_point(exponent[lane], skew[lane], odds)
+        else:
+            point = softmax_point(sum_exp[lane], exponent[lane], skew[lane], x[lane], False)
         nll[lane] = point.nll
         own_share[lane] = point.own_share
         sum_exp[lane] = point.inverse
@@ -116,14 +133,24 @@ cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     """Where nll is the only term: what multiplies exp(x), and the gradient at the target."""
     cdef real *scale = column(tile, SCALE, _)
     cdef real *at_hole = column(tile, AT_HOLE, _)
-    cdef const double *weight = double_column(tile, WEIGHT)
+    cdef double *each = double_column(tile, WEIGHT)     # what was the sample's weight
+    cdef const double *rest_share = double_column(tile, REST_SHARE)
+    cdef double grad_scale = job.grad_scale
     cdef Py_ssize_t i
-    cdef double each
     memset(column(tile, PUSH, _), 0, tile.width * sizeof(real))
+    if job.grad_output.data == NULL and grad_scale != 0:
+        for i in range(tile.width):
+            each[i] = times_f64(each[i], grad_scale)
+    else:
+        for i in range(tile.n):
+            each[i] = product(each[i], upstream(job, tile.first + i))
+    if job.temperature != 1:
+        for i in range(tile.width):
+            each[i] /= job.temperature
     for i in range(tile.width):
-        each = 0 if i >= tile.n else product(weight[i], upstream(job, tile.first + i)) / job.temperature
-        scale[i] = <real>0 if each == 0 else <real>one_nan_f64(each * skewed_inverse(tile, i, _))
-        at_hole[i] = <real>0 if each == 0 else <real>one_nan_f64(-each * double_column(tile, REST_SHARE)[i])
+        scale[i] = <real>one_nan_f64(times_f64(each[i], skewed_inverse(tile, i, _)))
+    for i in range(tile.width):
+        at_hole[i] = <real>one_nan_f64(times_f64(each[i], -rest_share[i]))
 
 
 cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
@@ -206,14 +233,28 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
                 grad[k * grad_stride + v + lane] = values[lane]
 
 
+cdef inline void grad_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_number, const Tile *tile, int loop,
+                            real *grad, Py_ssize_t grad_stride) noexcept nogil:
+    """The same where there is no spread target. loop is a literal."""
+    cdef Py_ssize_t width = tile.width, v
+    cdef real *columns = <real *>tile.reals
+    if real is float:
+        for v from 0 <= v < width by LANE_WIDTH:
+            grad_lanes_f32(x + v, stride, n, first_number, columns + MAGIC * width + v, columns + LOW * width + v,
+                           columns + HOLE * width + v, columns + SHIFT * width + v, loop == LOOP_SHIFT,
+                           columns + SCALE * width + v, columns + AT_HOLE * width + v, grad + v, grad_stride)
+    else:
+        grad_classes(x, stride, x, x, n, first_number, 0, 0, tile, loop, grad, grad_stride)
+
+
 cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
                    real number, const Tile *tile, real *grad, Py_ssize_t grad_stride) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     cdef const real *weight = weights_from(job, k, <real>0)
     if job.spread == SPREAD_NONE and tile.shifted:
-        grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_SHIFT, grad, grad_stride)
+        grad_plain(x, stride, n, number, tile, LOOP_SHIFT, grad, grad_stride)
     elif job.spread == SPREAD_NONE:
-        grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_NONE, grad, grad_stride)
+        grad_plain(x, stride, n, number, tile, LOOP_NONE, grad, grad_stride)
     elif job.spread == SPREAD_EVEN:
         grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN, grad, grad_stride)
     elif job.spread == SPREAD_WEIGHT:
@@ -253,7 +294,7 @@ cdef void store_classes(const Job *job, const Operand *operand, const Tile *tile
 
 
 cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
-    cdef Py_ssize_t k, n, j, stride = 0, base = 0, grad_stride = tile.width
+    cdef Py_ssize_t k, n, j, step, stride = 0, base = 0, grad_stride = tile.width
     cdef const real *x
     cdef const real *given
     cdef real *grad = <real *>tile.grad
@@ -273,10 +314,10 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         given = load_probabilities(job, tile, k, n, _)
         if direct:
             grad = <real *>to + k * grad_stride
-        for j from 0 <= j < n by CLASS_GROUP:
-            grad_any(job, x + j * stride, stride, from_(given, j * tile.width),
-                     min(n - j, <Py_ssize_t>CLASS_GROUP), k + j, <real>(k - base + j), tile, grad + j * grad_stride,
-                     grad_stride)
+        step = CLASS_GROUP if direct else classes_at_once(job, tile, _)
+        for j from 0 <= j < n by step:
+            grad_any(job, x + j * stride, stride, from_(given, j * tile.width), min(n - j, step), k + j,
+                     <real>(k - base + j), tile, grad + j * grad_stride, grad_stride)
         if job.softcap != 0:
             apply_tile_slopes(job, tile, grad, k, n)
         if not direct:

@@ -125,6 +125,19 @@ cdef inline real magic_of(double exponent, real _) noexcept nogil:
         return MAGIC_F64 + 1023.0 - exponent
 
 
+cdef inline void set_reference_near(real row_max, real *magic, real *low) noexcept nogil:
+    """The same of the power of two near exp(row_max), in `real` alone: integers, and exact."""
+    cdef real limit = <real>REFERENCE_LIMIT, exponent = min(max(row_max * <real>LOG2E, -limit), limit)
+    if real is float:
+        exponent = rintf(exponent)
+        magic[0] = <real>(MAGIC_F32 + EXP_BIAS) - <real>EXP_STEPS * exponent
+        low[0] = (exponent - <real>127) * <real>LN2
+    else:
+        exponent = rint(exponent)
+        magic[0] = magic_of(exponent, <real>0)
+        low[0] = lowest_of(exponent, <real>0)
+
+
 cdef inline double exponent_of(real magic) noexcept nogil:
     if real is float:
         return (MAGIC_F32 + EXP_BIAS - <double>magic) * (1.0 / EXP_STEPS)

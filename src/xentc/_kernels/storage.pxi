@@ -202,9 +202,14 @@ cdef void load_index_run(const Job *job, const char *source, Py_ssize_t n, Py_ss
     cdef Py_ssize_t i
     if job.target.swapped or <size_t>source % item_bytes(code) or stride % item_bytes(code):
         copy_indices(source, n, stride, code, job.target.swapped, unreachable, indices)
+    elif code == I64 and stride == 8:
+        memcpy(indices, source, n * 8)
     elif code == I64:
         for i in range(n):
             indices[i] = (<const int64_t *>(source + i * stride))[0]
+    elif code == I32 and stride == 4:
+        for i in range(n):
+            indices[i] = (<const int32_t *>source)[i]
     elif code == I32:
         for i in range(n):
             indices[i] = (<const int32_t *>(source + i * stride))[0]

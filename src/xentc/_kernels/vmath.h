@@ -135,6 +135,7 @@ ALWAYS_INLINE float larger_f32(float x, float best) { return x > best ? x : best
 ALWAYS_INLINE double larger_f64(double x, double best) { return x > best ? x : best; }
 ALWAYS_INLINE float at_least_f32(float x, float low) { return x < low ? low : x; }
 ALWAYS_INLINE double at_least_f64(double x, double low) { return x < low ? low : x; }
+ALWAYS_INLINE double at_most_f64(double x, double high) { return x > high ? high : x; }
 
 /* A coefficient of exactly 0 removes its term: 0 times inf or nan is 0 here. */
 ALWAYS_INLINE float times_f32(float coefficient, float x) { return coefficient == 0.0f ? 0.0f : coefficient * x; }
@@ -202,6 +203,17 @@ ALWAYS_INLINE double log_tail_f64(double f, double n, double correction, double 
     double lost = (large - rounded) + f;
     lost = select_f64(mask_of(lost == lost), lost, 0.0); /* nan where large is infinite */
     return rounded + (lost - (half_square - (series + (n * LN2_LO_F64 + correction))));
+}
+
+/* log(1 + f) in [sqrt(1/2), sqrt(2)] to 1e-11: the atanh series, minimax. */
+ALWAYS_INLINE double log1p_coarse_f64(double f) {
+    double s = f / (2.0 + f);
+    double z = s * s;
+    double p = 0.23581482672325026;
+    p = madd_f64(p, z, 0.28537346321403463);
+    p = madd_f64(p, z, 0.40000334546974466);
+    p = madd_f64(p, z, 0.66666665648573249);
+    return s * madd_f64(p, z, 2.0);
 }
 
 #endif
