@@ -224,7 +224,7 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
     cdef int64_t number
     if not tile.seeking:
         for i in range(tile.n):
-            number = min(tile.indices[i] - first_class, <int64_t>EXACT_CLASSES)     # behind all that are numbered now
+            number = min(tile.indices[i] - first_class, <int64_t>EXACT_CLASSES)     # behind all numbered now
             hole[i] = <real><int32_t>max(number, <int64_t>-1)
     for i in range(0 if tile.seeking else tile.n, tile.width):
         hole[i] = -1
@@ -381,7 +381,7 @@ cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *
 
 
 cdef inline Py_ssize_t classes_at_once(const Job *job, const Tile *tile, real _) noexcept nogil:
-    """How many classes of one lane are worked through before the next lane. In place they are few, so that each class is
+    """How many classes of a lane are worked through before the next lane. In place they are few, so that each class is
     read in long runs."""
     if real is float and job.spread == SPREAD_NONE and not tile.direct:
         return tile.capacity

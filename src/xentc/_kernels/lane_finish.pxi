@@ -184,12 +184,9 @@ cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
 
 
 cdef void store_losses(const Job *job, const Tile *tile) noexcept nogil:
-    cdef const double *losses = double_column(tile, LOSS)
-    cdef Py_ssize_t i
-    if job.loss_out.data == NULL:
-        return
-    for i in range(tile.n):
-        store_loss(job, tile.first + i, losses[i])
+    if job.loss_out.data != NULL:
+        store_run(&job.loss_out, double_column(tile, LOSS), tile.n, sample_pointer(job, &job.loss_out, tile.first),
+                  job.loss_out.stride_bytes[job.n_axes - 1], False, tile.narrowed)
 
 
 cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
@@ -233,8 +230,8 @@ cdef inline void grad_classes(const real *x, Py_ssize_t stride, const real *give
                 grad[k * grad_stride + v + lane] = values[lane]
 
 
-cdef inline void grad_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_number, const Tile *tile, int loop,
-                            real *grad, Py_ssize_t grad_stride) noexcept nogil:
+cdef inline void grad_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_number, const Tile *tile,
+                            int loop, real *grad, Py_ssize_t grad_stride) noexcept nogil:
     """The same where there is no spread target. loop is a literal."""
     cdef Py_ssize_t width = tile.width, v
     cdef real *columns = <real *>tile.reals

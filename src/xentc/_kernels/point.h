@@ -75,7 +75,8 @@ ALWAYS_INLINE CoarseOdds coarse_odds(double sum_exp, double exponent, double ske
     double whole_gap = madd_f64(exponent, LN2, -x) - skew;
     double gap = at_most_f64(whole_gap, HIGHEST_GAP);
     /* An infinite logit or sum, or none at all. */
-    int64_t valid = mask_of(sum_exp < INFINITY_F64) & mask_of(x < INFINITY_F64) & (mask_of(sum_exp > 0.0) | mask_of(x > -INFINITY_F64));
+    int64_t valid = mask_of(sum_exp < INFINITY_F64) & mask_of(x < INFINITY_F64);
+    valid &= mask_of(sum_exp > 0.0) | mask_of(x > -INFINITY_F64);
     odds.n = madd_f64(gap, LOG2E, MAGIC_F64) - MAGIC_F64;
     odds.above_own = exp_coarse_f64(madd_f64(odds.n, -LN2, gap));
     odds.q = sum_exp * odds.above_own * pow2_f64(at_least_f64(odds.n, LOWEST_POWER));
@@ -95,11 +96,11 @@ ALWAYS_INLINE double coarse_nll(double q, double far) {
 ALWAYS_INLINE SoftmaxPoint coarse_point(double exponent, double skew, CoarseOdds odds) {
     SoftmaxPoint point;
     double u = 1.0 + odds.q;
-    int64_t valid = mask_of(odds.far == odds.far);
+    int64_t valid = mask_of(odds.far == odds.far), far = mask_of(odds.far > 0.0);
     double inverse_u = select_f64(valid, 1.0 / u, NAN_F64);
     point.nll = coarse_nll(odds.q, odds.far);
-    point.rest_share = odds.q * inverse_u;
-    point.own_share = inverse_u;
+    point.rest_share = select_f64(far, 1.0, odds.q * inverse_u);
+    point.own_share = select_f64(far, 0.0, inverse_u);
     point.exponent = select_f64(valid, (exponent - odds.n) + exponent_f64(u), 0.0);
     point.inverse = odds.above_own * unskew(-skew) * inverse_u * pow2_f64(exponent_f64(u));
     return point;

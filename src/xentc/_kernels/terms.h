@@ -230,18 +230,17 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
 ALWAYS_INLINE void grad_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
                                   const float *low, const float *hole, const float *shift, int shifts,
                                   const float *scale, const float *at_hole, float *grad, ptrdiff_t grad_stride) {
-    for (int i = 0; i < N_TERMS; i += 2 * VECTOR_FLOATS)
 #pragma GCC unroll 1
-        for (ptrdiff_t k = 0; k < n; k++) {
-            floats number = all_f32(first_number + (float)k);
-            for (int j = i; j < i + 2 * VECTOR_FLOATS; j += VECTOR_FLOATS) {
-                floats value = load_f32(x + k * stride + j), scales = load_f32(scale + j);
-                value = larger_of(load_f32(low + j), shifts ? subtract(value, load_f32(shift + j)) : value);
-                value = multiply(scales, exp_floats(value, load_f32(magic + j), 1));
-                value = where_equal(scales, all_f32(0), all_f32(0), value);
-                store_f32(grad + k * grad_stride + j, where_equal(load_f32(hole + j), number, load_f32(at_hole + j), value));
-            }
+    for (ptrdiff_t k = 0; k < n; k++) {
+        floats number = all_f32(first_number + (float)k);
+        for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+            floats value = load_f32(x + k * stride + i), scales = load_f32(scale + i);
+            value = larger_of(load_f32(low + i), shifts ? subtract(value, load_f32(shift + i)) : value);
+            value = multiply(scales, exp_floats(value, load_f32(magic + i), 1));
+            value = where_equal(scales, all_f32(0), all_f32(0), value);
+            store_f32(grad + k * grad_stride + i, where_equal(load_f32(hole + i), number, load_f32(at_hole + i), value));
         }
+    }
 }
 
 /* Times factor, which rides in the coefficients: they are the same for a whole row. */
@@ -287,15 +286,17 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
             for (int i = 0; i < N_TERMS; i++)
                 pair[i] = 0;
             for (ptrdiff_t end = k + 2 < stop ? k + 2 : stop; k < end; k++) {
-                float number = first_number + (float)k;
+                float number = first_number + (float)k, others[N_TERMS];
                 PREFETCH_LINE(x + (k + LANE_GROUP) * stride);
                 for (int i = 0; i < N_TERMS; i++) {
                     float value = x[k * stride + i] - (shifts ? shift[i] : 0.0f);
-                    float other = hole[i] == number ? (float)-INFINITY_F64 : value;
-                    own[i] = hole[i] == number ? value : own[i];
-                    highest[i] = larger_f32(other, highest[i]);
-                    pair[i] += exp_over_f32(at_least_f32(other, low[i]), magic[i]);
+                    others[i] = hole[i] == number ? (float)-INFINITY_F64 : value;
+                    own[i] += hole[i] == number ? value : 0.0f;
                 }
+                for (int i = 0; i < N_TERMS; i++)
+                    highest[i] = larger_f32(others[i], highest[i]);
+                for (int i = 0; i < N_TERMS; i++)
+                    pair[i] += exp_over_f32(at_least_f32(others[i], low[i]), magic[i]);
             }
             for (int i = 0; i < N_TERMS; i++)
                 partial[i] += pair[i];
@@ -310,9 +311,10 @@ ALWAYS_INLINE void grad_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n,
                                   const float *scale, const float *at_hole, float *grad, ptrdiff_t grad_stride) {
     float values[N_TERMS];
     for (ptrdiff_t k = 0; k < n; k++) {
+        for (int i = 0; i < N_TERMS; i++)
+            values[i] = exp_over_f32(at_least_f32(x[k * stride + i] - (shifts ? shift[i] : 0.0f), low[i]), magic[i]);
         for (int i = 0; i < N_TERMS; i++) {
-            float value = x[k * stride + i] - (shifts ? shift[i] : 0.0f);
-            value = times_f32(scale[i], exp_over_f32(at_least_f32(value, low[i]), magic[i]));
+            float value = times_f32(scale[i], values[i]);
             values[i] = hole[i] == first_number + (float)k ? at_hole[i] : value;
         }
         for (int i = 0; i < N_TERMS; i++)
