@@ -33,6 +33,14 @@ cdef extern from "vmath.h" nogil:
     double from_bits_f64(uint64_t bits)
     const bint BIG_ENDIAN_HOST
 
+cdef extern from "lane_terms.h" nogil:
+    void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
+                       const float *low, const float *hole, const float *shift, bint shifts, float *own,
+                       float *highest, double *sums)
+    void grad_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
+                        const float *low, const float *hole, const float *shift, bint shifts, const float *scale,
+                        const float *at_hole, float *grad, Py_ssize_t grad_stride)
+
 cdef extern from "terms.h" nogil:
     const int EXP_STEPS
     const int EXP_BIAS
@@ -51,12 +59,6 @@ cdef extern from "terms.h" nogil:
     void exp_terms_f64(const double *x, double low, double magic, double *terms)
     void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms, float *fall)
     void exp_falling_terms_f64(const double *x, double low, double magic, double centre, double *terms, double *fall)
-    void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
-                       const float *low, const float *hole, const float *shift, bint shifts, float *own,
-                       float *highest, double *sums)
-    void grad_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
-                        const float *low, const float *hole, const float *shift, bint shifts, const float *scale,
-                        const float *at_hole, float *grad, Py_ssize_t grad_stride)
     void exp_lanes_f32(const float *x, const float *low, const float *magic, bint flush, float *terms)
     void exp_lanes_f64(const double *x, const double *low, const double *magic, bint flush, double *terms)
     void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms)
@@ -153,6 +155,7 @@ include "row.pxi"
 include "row_grad.pxi"
 include "row_finish.pxi"
 include "lane.pxi"
+include "lane_sum.pxi"
 include "lane_finish.pxi"
 include "softmax.pxi"
 include "row_softmax.pxi"

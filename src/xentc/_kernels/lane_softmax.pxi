@@ -1,4 +1,4 @@
-# softmax, log_softmax and logsumexp of samples side by side: the tiles and sums of lane.pxi.
+# softmax, log_softmax and logsumexp of samples side by side: the tiles and sums of lane.pxi and lane_sum.pxi.
 #
 # a) A tile is small, and in cache after one read: the largest logit of each sample is found first. It is the reference,
 #    and it is always left out of the sum (see softmax.pxi), so that no sum is done again.

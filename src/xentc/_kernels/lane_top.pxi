@@ -1,4 +1,4 @@
-# The same of samples side by side: lane.pxi's sums, and the best of each sample.
+# The same of samples side by side: lane_sum.pxi's sums, and the best of each sample.
 
 cdef inline real *best_values(const Job *job, const Tile *tile, Py_ssize_t i, real _) noexcept nogil:
     return <real *>(tile.picks + i * job.pick_out.n_picks * 16)

@@ -1,0 +1,156 @@
+/* Classes of N_TERMS samples side by side: their sums, and their gradients. What gcc keeps on the stack in such a loop
+ * stays in registers here: half the time.
+ *
+ * x is the first of n classes, `stride` apart and numbered from first_number on; magic, low, hole and shift are of each
+ * sample, and hole is the number of the class that is left out. shifts, a literal: whether a shift is subtracted.
+ */
+#ifndef XENTC_LANE_TERMS_H
+#define XENTC_LANE_TERMS_H
+
+#include "stream.h"
+#include "terms.h"
+
+#define LANE_GROUP 8 /* classes of samples side by side, between two foldings */
+
+#if defined(__AVX512F__)
+ALWAYS_INLINE void add_doubles(double *sums, floats terms) {
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(terms));
+    __m512d high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(terms), 1)));
+    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), low));
+    _mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), high));
+}
+#elif EXP_STEPS > 1
+ALWAYS_INLINE void add_doubles(double *sums, floats terms) {
+    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(terms));
+    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(terms, 1));
+    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), low));
+    _mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), high));
+}
+#endif
+
+/* Terms are added in pairs, and LANE_GROUP classes are folded into double sums: a sum of equal terms is then rounded
+ * once at most. */
+#if EXP_STEPS > 1
+ALWAYS_INLINE floats add_term(const float *x, floats shift, int shifts, floats number, floats hole, floats low,
+                              floats magic, floats *own, floats *highest) {
+    floats value = shifts ? subtract(load_f32(x), shift) : load_f32(x);
+    *own = where_equal(hole, number, value, *own);
+    value = where_equal(hole, number, all_f32((float)-INFINITY_F64), value);
+    *highest = larger_of(value, *highest);
+    return exp_floats(larger_of(low, value), magic, 0);
+}
+
+ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
+                                 const float *low, const float *hole, const float *shift, int shifts, float *own,
+                                 float *highest, double *sums) {
+    for (int i = 0; i < N_TERMS; i += 2 * VECTOR_FLOATS) {
+        floats magics[2], lows[2], holes[2], shifted[2], owns[2], tops[2], partial[2], pair[2];
+        for (int j = 0; j < 2; j++) {
+            int lane = i + j * VECTOR_FLOATS;
+            magics[j] = load_f32(magic + lane), lows[j] = load_f32(low + lane), holes[j] = load_f32(hole + lane);
+            shifted[j] = shifts ? load_f32(shift + lane) : all_f32(0);
+            owns[j] = load_f32(own + lane), tops[j] = load_f32(highest + lane);
+        }
+#pragma GCC unroll 1
+        for (ptrdiff_t k = 0; k < n;) {
+            ptrdiff_t stop = k + LANE_GROUP < n ? k + LANE_GROUP : n;
+            partial[0] = partial[1] = all_f32(0);
+            for (; k + 1 < stop; k += 2) {
+                const float *first = x + k * stride + i, *second = first + stride;
+                floats number = all_f32(first_number + (float)k), next = all_f32(first_number + (float)(k + 1));
+                prefetch((const char *)(first + LANE_GROUP * stride));
+                prefetch((const char *)(second + LANE_GROUP * stride));
+                for (int j = 0; j < 2; j++) {
+                    pair[j] = add_term(first + j * VECTOR_FLOATS, shifted[j], shifts, number, holes[j], lows[j],
+                                       magics[j], &owns[j], &tops[j]);
+                    pair[j] = add(pair[j], add_term(second + j * VECTOR_FLOATS, shifted[j], shifts, next, holes[j],
+                                                    lows[j], magics[j], &owns[j], &tops[j]));
+                    partial[j] = add(partial[j], pair[j]);
+                }
+            }
+            for (; k < stop; k++)
+                for (int j = 0; j < 2; j++)
+                    partial[j] = add(partial[j], add_term(x + k * stride + i + j * VECTOR_FLOATS, shifted[j], shifts,
+                                                          all_f32(first_number + (float)k), holes[j], lows[j],
+                                                          magics[j], &owns[j], &tops[j]));
+            for (int j = 0; j < 2; j++)
+                add_doubles(sums + i + j * VECTOR_FLOATS, partial[j]);
+        }
+        for (int j = 0; j < 2; j++) {
+            store_f32(own + i + j * VECTOR_FLOATS, owns[j]);
+            store_f32(highest + i + j * VECTOR_FLOATS, tops[j]);
+        }
+    }
+}
+#else
+ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
+                                 const float *low, const float *hole, const float *shift, int shifts, float *own,
+                                 float *highest, double *sums) {
+    float partial[N_TERMS], pair[N_TERMS];
+    for (ptrdiff_t k = 0; k < n;) {
+        ptrdiff_t stop = k + LANE_GROUP < n ? k + LANE_GROUP : n;
+        for (int i = 0; i < N_TERMS; i++)
+            partial[i] = 0;
+        while (k < stop) {
+            for (int i = 0; i < N_TERMS; i++)
+                pair[i] = 0;
+            for (ptrdiff_t end = k + 2 < stop ? k + 2 : stop; k < end; k++) {
+                float number = first_number + (float)k, others[N_TERMS];
+                prefetch((const char *)(x + (k + LANE_GROUP) * stride));
+                for (int i = 0; i < N_TERMS; i++) {
+                    float value = x[k * stride + i] - (shifts ? shift[i] : 0.0f);
+                    others[i] = hole[i] == number ? (float)-INFINITY_F64 : value;
+                    own[i] += hole[i] == number ? value : 0.0f;
+                }
+                for (int i = 0; i < N_TERMS; i++)
+                    highest[i] = larger_f32(others[i], highest[i]);
+                for (int i = 0; i < N_TERMS; i++)
+                    pair[i] += exp_over_f32(at_least_f32(others[i], low[i]), magic[i]);
+            }
+            for (int i = 0; i < N_TERMS; i++)
+                partial[i] += pair[i];
+        }
+        for (int i = 0; i < N_TERMS; i++)
+            sums[i] += partial[i];
+    }
+}
+#endif
+
+/* scale exp(x) 2^-m, and at_hole at the hole; a scale of 0 makes it 0, whatever the logit. x and grad may be the same
+ * memory. */
+#if EXP_STEPS > 1
+ALWAYS_INLINE void grad_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
+                                  const float *low, const float *hole, const float *shift, int shifts,
+                                  const float *scale, const float *at_hole, float *grad, ptrdiff_t grad_stride) {
+#pragma GCC unroll 1
+    for (ptrdiff_t k = 0; k < n; k++) {
+        floats number = all_f32(first_number + (float)k);
+        for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+            floats value = load_f32(x + k * stride + i), scales = load_f32(scale + i);
+            value = larger_of(load_f32(low + i), shifts ? subtract(value, load_f32(shift + i)) : value);
+            value = multiply(scales, exp_floats(value, load_f32(magic + i), 1));
+            value = where_equal(scales, all_f32(0), all_f32(0), value);
+            value = where_equal(load_f32(hole + i), number, load_f32(at_hole + i), value);
+            store_f32(grad + k * grad_stride + i, value);
+        }
+    }
+}
+#else
+ALWAYS_INLINE void grad_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
+                                  const float *low, const float *hole, const float *shift, int shifts,
+                                  const float *scale, const float *at_hole, float *grad, ptrdiff_t grad_stride) {
+    float values[N_TERMS];
+    for (ptrdiff_t k = 0; k < n; k++) {
+        for (int i = 0; i < N_TERMS; i++)
+            values[i] = exp_over_f32(at_least_f32(x[k * stride + i] - (shifts ? shift[i] : 0.0f), low[i]), magic[i]);
+        for (int i = 0; i < N_TERMS; i++) {
+            float value = times_f32(scale[i], values[i]);
+            values[i] = hole[i] == first_number + (float)k ? at_hole[i] : value;
+        }
+        for (int i = 0; i < N_TERMS; i++)
+            grad[k * grad_stride + i] = values[i];
+    }
+}
+#endif
+
+#endif
