@@ -178,8 +178,8 @@ ALWAYS_INLINE double hinge_slope_f64(double x, double t, double margin) {
     return select_f64(is_nan, NAN_F64, slope);
 }
 
-/* Larger than ONE_* outside [0, 1], by the order of the bits; -0 is made 0 first. beyond_one is not 0 outside, nor at -0.
- * between is all ones if t is neither 0 nor 1. */
+/* Larger than ONE_* outside [0, 1], by the order of the bits; -0 is made 0 first. beyond_one: 1 outside, and at -0.
+ * between: all ones if t is neither 0 nor 1. */
 ALWAYS_INLINE uint32_t beyond_one_f32(float x) { return (uint32_t)bits_f32(x) > ONE_F32; }
 ALWAYS_INLINE uint64_t beyond_one_f64(double x) { return (uint64_t)bits_f64(x) > ONE_F64; }
 ALWAYS_INLINE uint32_t unit_bits_f32(float x) { return (uint32_t)bits_f32(x + 0.0f); }

@@ -37,10 +37,10 @@ cdef Py_ssize_t first_outside(const real *x, const real *target, Py_ssize_t n) n
     return -1
 
 
-# What a loop computes, a literal, as is whether it computes slopes. A hard target is 0 or 1; hard and soft loops give the
-# same bits of it.
+# What a loop computes, a literal, as is whether it computes slopes. A hard target is 0 or 1; hard and soft loops give
+# the same bits of it.
 cdef enum:
-    MAP_PREFETCH_BYTES = 4096   # of each operand: four tiles' worth of them would push each other out of the cache
+    MAP_PREFETCH_BYTES = 4096   # of each operand: two of PREFETCH_BYTES are all of the first-level cache
     ELEMENTS_BINARY_HARD, ELEMENTS_BINARY_SOFT, ELEMENTS_LOGITS_HARD, ELEMENTS_LOGITS_SOFT, ELEMENTS_HINGE
 
 
@@ -70,7 +70,8 @@ cdef inline bint element_terms(int kind, bint slopes, const real *x, const real 
 
 
 cdef inline bint last_terms(int kind, bint slopes, const real *x, const real *target, const real *positive,
-                            Py_ssize_t n, real margin, real scale, real *loss, real *grad, double *lanes) noexcept nogil:
+                            Py_ssize_t n, real margin, real scale, real *loss, real *grad,
+                            double *lanes) noexcept nogil:
     """The fewer than LANES elements at a tile's end, by the same operations: padded copies of them."""
     cdef real padded[5 * LANES]
     cdef Py_ssize_t lane
@@ -217,7 +218,7 @@ cdef bint run_loop(int kind, const real *x, const real *target, const real *posi
 
 cdef bint fits_hard(int kind, const real *x, const real *target, Py_ssize_t n, real scale, real *loss, real *grad,
                     MapSums *sums) noexcept nogil:
-    """Takes the targets for hard ones. False, and no trace in the sums, if they are not; the next are not tried then."""
+    """Takes the targets for hard ones. False, and no trace in the sums, if they are not: the next are not tried."""
     cdef double kept[LANES]
     if sums.soft:
         return False

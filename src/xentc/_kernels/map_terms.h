@@ -1,19 +1,18 @@
 /* Losses and slopes of N_TERMS elements side by side, of an element-wise loss. Beside terms.h the one file with the
  * compiler's vector functions, for tables in a register.
  *
- * a) log(u 2^n), u in [sqrt(1/2), sqrt(2)] or nearly: 1 / c and log c of one of EXP_STEPS centres c are looked up, and
+ * a) log(u 2^n), u between 3/4 and 3/2 or nearly: 1 / c and log c of one of EXP_STEPS centres c are looked up, and
  *    f = u / c - 1 is short. 1 / c are floats whose logarithms are nearly floats, and multiples of 2^-22, so that
  *    (a - 1) - a x is rounded once for the log(1 - x) of every float x: binary.h says why. The cell around 1 has c = 1.
  * b) log(1 + e) of an e in [0, 1] alike, centres 1 + j / (EXP_STEPS - 1); e itself is f in the first.
- * c) A function returns whether an element may not be what the function is for: not hard, or not surely in [0, 1] (a
- *    -0 is not). Its results are then for nobody.
+ * c) A function returns whether an element may not be what the function is for: a target not hard, or a number not
+ *    surely in [0, 1] (-0 is not). The caller then looks closer, or takes the losses of soft targets.
  * d) slopes is a literal: whether grad is written, times scale.
  */
 #ifndef XENTC_MAP_TERMS_H
 #define XENTC_MAP_TERMS_H
 
-#include "binary.h"
-#include "terms.h"
+#include "map_terms_plain.h"
 
 #if EXP_STEPS > 1
 
@@ -122,7 +121,7 @@ ALWAYS_INLINE floats log_near_one(floats f) {
     return multiply_add(multiply(f, f), q, f);
 }
 
-/* -log(one + x), 100 at most; both times 2^64, one being 2^64 or 0. Compared as words, as that of 0 may be -inf or nan. */
+/* -log(one + x), 100 at most; both times 2^64, one being 2^64 or 0. Compared as words: that of 0 may be -inf or nan. */
 ALWAYS_INLINE floats minus_log(floats one, floats x) {
     words offset = all_words((1 << (STEPS_SHIFT - 1)) + (1 << 22) - ((127 + LOG_SCALE) << 23));
     words key = add_words(words_of(add(one, x)), offset), index = shift_right(key, STEPS_SHIFT);
@@ -242,7 +241,8 @@ ALWAYS_INLINE int hinge_terms_f32(const float *x, const float *target, float mar
         masks near = compare(t, all_f32(-1.0f), _CMP_NEQ_UQ), apart = compare(t, all_f32(1.0f), _CMP_NEQ_UQ);
         if (slopes) {
             masks open = both(apart, compare(gap, all_f32(0.0f), _CMP_GE_OQ));
-            masks is_nan = either(compare(distance, distance, _CMP_UNORD_Q), both(apart, compare(gap, gap, _CMP_UNORD_Q)));
+            masks lost = both(apart, compare(gap, gap, _CMP_UNORD_Q));
+            masks is_nan = either(compare(distance, distance, _CMP_UNORD_Q), lost);
             floats slope = multiply(all_f32(scale), subtract(where(near, all_f32(1.0f)), where(open, all_f32(1.0f))));
             store_f32(grad + i, one_nan(choose(is_nan, all_f32(from_bits_f32(0x7fc00000u)), slope)));
         }
@@ -251,116 +251,5 @@ ALWAYS_INLINE int hinge_terms_f32(const float *x, const float *target, float mar
     return 0;
 }
 
-#else
-
-ALWAYS_INLINE int binary_hard_terms_f32(const float *restrict x, const float *restrict target, int slopes, float scale, float *restrict loss,
-                                        float *restrict grad) {
-    uint32_t odd = 0;
-    for (int i = 0; i < N_TERMS; i++) {
-        odd |= (uint32_t)between_f32(target[i]) | beyond_one_f32(x[i]);
-        loss[i] = binary_hard_f32(x[i], target[i]);
-    }
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = scale * binary_slope_f32(x[i], target[i]);
-    return odd != 0;
-}
-
-ALWAYS_INLINE int binary_soft_terms_f32(const float *restrict x, const float *restrict target, int slopes, float scale, float *restrict loss,
-                                        float *restrict grad) {
-    uint32_t odd = 0;
-    for (int i = 0; i < N_TERMS; i++) {
-        odd |= beyond_one_f32(target[i]) | beyond_one_f32(x[i]);
-        loss[i] = binary_soft_f32(x[i], target[i]);
-    }
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = scale * binary_slope_f32(x[i], target[i]);
-    return odd != 0;
-}
-
-ALWAYS_INLINE int logit_hard_terms_f32(const float *restrict x, const float *restrict target, int slopes, float scale, float *restrict loss,
-                                       float *restrict grad) {
-    int32_t odd = 0;
-    for (int i = 0; i < N_TERMS; i++) {
-        odd |= between_f32(target[i]);
-        loss[i] = one_nan_f32(logit_hard_f32(x[i], target[i]));
-    }
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = one_nan_f32(scale * logit_hard_slope_f32(x[i], target[i]));
-    return odd != 0;
-}
-
-ALWAYS_INLINE int logit_soft_terms_f32(const float *restrict x, const float *restrict target, const float *restrict positive, int slopes,
-                                       float scale, float *restrict loss, float *restrict grad) {
-    for (int i = 0; i < N_TERMS; i++)
-        loss[i] = one_nan_f32(logit_soft_f32(x[i], target[i], positive[i]));
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = one_nan_f32(scale * logit_soft_slope_f32(x[i], target[i], positive[i]));
-    return 0;
-}
-
-ALWAYS_INLINE int hinge_terms_f32(const float *restrict x, const float *restrict target, float margin, int slopes, float scale,
-                                  float *restrict loss, float *restrict grad) {
-    for (int i = 0; i < N_TERMS; i++)
-        loss[i] = one_nan_f32(hinge_loss_f32(x[i], target[i], margin));
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = one_nan_f32(scale * hinge_slope_f32(x[i], target[i], margin));
-    return 0;
-}
-
 #endif
-
-ALWAYS_INLINE int binary_hard_terms_f64(const double *restrict x, const double *restrict target, int slopes, double scale, double *restrict loss,
-                                        double *restrict grad) {
-    uint64_t odd = 0;
-    for (int i = 0; i < N_TERMS; i++) {
-        odd |= (uint64_t)between_f64(target[i]) | beyond_one_f64(x[i]);
-        loss[i] = binary_hard_f64(x[i], target[i]);
-    }
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = scale * binary_slope_f64(x[i], target[i]);
-    return odd != 0;
-}
-
-ALWAYS_INLINE int binary_soft_terms_f64(const double *restrict x, const double *restrict target, int slopes, double scale, double *restrict loss,
-                                        double *restrict grad) {
-    uint64_t odd = 0;
-    for (int i = 0; i < N_TERMS; i++) {
-        odd |= beyond_one_f64(target[i]) | beyond_one_f64(x[i]);
-        loss[i] = binary_soft_f64(x[i], target[i]);
-    }
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = scale * binary_slope_f64(x[i], target[i]);
-    return odd != 0;
-}
-
-ALWAYS_INLINE int logit_hard_terms_f64(const double *restrict x, const double *restrict target, int slopes, double scale, double *restrict loss,
-                                       double *restrict grad) {
-    int64_t odd = 0;
-    for (int i = 0; i < N_TERMS; i++) {
-        odd |= between_f64(target[i]);
-        loss[i] = one_nan_f64(logit_hard_f64(x[i], target[i]));
-    }
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = one_nan_f64(scale * logit_hard_slope_f64(x[i], target[i]));
-    return odd != 0;
-}
-
-ALWAYS_INLINE int logit_soft_terms_f64(const double *restrict x, const double *restrict target, const double *restrict positive, int slopes,
-                                       double scale, double *restrict loss, double *restrict grad) {
-    for (int i = 0; i < N_TERMS; i++)
-        loss[i] = one_nan_f64(logit_soft_f64(x[i], target[i], positive[i]));
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = one_nan_f64(scale * logit_soft_slope_f64(x[i], target[i], positive[i]));
-    return 0;
-}
-
-ALWAYS_INLINE int hinge_terms_f64(const double *restrict x, const double *restrict target, double margin, int slopes, double scale,
-                                  double *restrict loss, double *restrict grad) {
-    for (int i = 0; i < N_TERMS; i++)
-        loss[i] = one_nan_f64(hinge_loss_f64(x[i], target[i], margin));
-    for (int i = 0; slopes && i < N_TERMS; i++)
-        grad[i] = one_nan_f64(scale * hinge_slope_f64(x[i], target[i], margin));
-    return 0;
-}
-
 #endif
