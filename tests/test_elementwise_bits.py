@@ -69,6 +69,26 @@ def test_a_sum_does_not_know_the_address(isa: str, dtype: np.dtype, name: str) -
     assert FUNCTIONS[name](x.astype(x.dtype.newbyteorder(">")), t).tobytes() == expected
 
 
+@pytest.mark.parametrize("name", [BCE, LOGITS])
+@pytest.mark.parametrize("first_soft", [None, 0, 1500, 4999])
+def test_a_sum_where_soft_targets_begin_late(isa: str, dtype: np.dtype, name: str, first_soft: int | None) -> None:
+    """A tile that was taken for one of hard targets leaves nothing in the sum; a -0 among them is a 0."""
+    x, t = problem(name, 5000, dtype)
+    t = np.round(t)
+    t[7] = -0.0
+    x[8] = -0.0
+    if first_soft is not None:
+        t[first_soft] = 0.5
+    ones = {"weight": np.ones(5000, dtype)}
+    each, grad = none(name, x, t)
+    assert none(name, x, t, **ones)[0].tobytes() == each.tobytes()
+    total, sum_grad = FUNCTIONS[name](x, t, reduction="sum", return_grad=True)
+    assert total == FUNCTIONS[name](x, t, reduction="sum", **ones)
+    exact = each.sum(dtype=np.float64)
+    assert abs(float(total) - exact) <= 6 * np.finfo(dtype).eps * exact  # 11 at a time are added in dtype
+    assert sum_grad.tobytes() == grad.tobytes()
+
+
 def exact_binary(x: float, t: float) -> Any:
     x, t = mpmath.mpf(x), mpmath.mpf(t)
     low = mpmath.mpf(-100)

@@ -178,7 +178,10 @@ ALWAYS_INLINE double hinge_slope_f64(double x, double t, double margin) {
     return select_f64(is_nan, NAN_F64, slope);
 }
 
-/* Larger than ONE_* outside [0, 1], by the order of the bits; -0 is made 0 first. All ones if t is neither 0 nor 1. */
+/* Larger than ONE_* outside [0, 1], by the order of the bits; -0 is made 0 first. beyond_one: 1 outside, and at -0.
+ * between: all ones if t is neither 0 nor 1. */
+ALWAYS_INLINE uint32_t beyond_one_f32(float x) { return (uint32_t)bits_f32(x) > ONE_F32; }
+ALWAYS_INLINE uint64_t beyond_one_f64(double x) { return (uint64_t)bits_f64(x) > ONE_F64; }
 ALWAYS_INLINE uint32_t unit_bits_f32(float x) { return (uint32_t)bits_f32(x + 0.0f); }
 ALWAYS_INLINE uint64_t unit_bits_f64(double x) { return (uint64_t)bits_f64(x + 0.0); }
 ALWAYS_INLINE int32_t between_f32(float t) { return mask_of_f32(t != 0.0f) & mask_of_f32(t != 1.0f); }

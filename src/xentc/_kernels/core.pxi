@@ -76,32 +76,34 @@ cdef extern from "softcap.h" nogil:
 
 cdef extern from "binary.h" nogil:
     float one_nan_f32(float x)
-    float binary_hard_f32(float x, float t)
-    double binary_hard_f64(double x, double t)
-    float binary_soft_f32(float x, float t)
-    double binary_soft_f64(double x, double t)
-    float binary_slope_f32(float x, float t)
-    double binary_slope_f64(double x, double t)
-    float logit_hard_f32(float x, float t)
-    double logit_hard_f64(double x, double t)
-    float logit_soft_f32(float x, float t, float p)
-    double logit_soft_f64(double x, double t, double p)
-    float logit_hard_slope_f32(float x, float t)
-    double logit_hard_slope_f64(double x, double t)
-    float logit_soft_slope_f32(float x, float t, float p)
-    double logit_soft_slope_f64(double x, double t, double p)
     float positive_part_f32(float t, float p, float value)
     double positive_part_f64(double t, double p, double value)
-    float hinge_loss_f32(float x, float t, float margin)
-    double hinge_loss_f64(double x, double t, double margin)
-    float hinge_slope_f32(float x, float t, float margin)
-    double hinge_slope_f64(double x, double t, double margin)
     const uint32_t ONE_F32
     const uint64_t ONE_F64
     uint32_t unit_bits_f32(float x)
     uint64_t unit_bits_f64(double x)
-    int32_t between_f32(float t)
-    int64_t between_f64(double t)
+
+cdef extern from "map_terms.h" nogil:
+    bint binary_hard_terms_f32(const float *x, const float *target, bint slopes, float scale, float *loss,
+                               float *grad)
+    bint binary_soft_terms_f32(const float *x, const float *target, bint slopes, float scale, float *loss,
+                               float *grad)
+    bint logit_hard_terms_f32(const float *x, const float *target, bint slopes, float scale, float *loss,
+                              float *grad)
+    bint logit_soft_terms_f32(const float *x, const float *target, const float *positive, bint slopes, float scale,
+                              float *loss, float *grad)
+    bint hinge_terms_f32(const float *x, const float *target, float margin, bint slopes, float scale, float *loss,
+                         float *grad)
+    bint binary_hard_terms_f64(const double *x, const double *target, bint slopes, double scale, double *loss,
+                               double *grad)
+    bint binary_soft_terms_f64(const double *x, const double *target, bint slopes, double scale, double *loss,
+                               double *grad)
+    bint logit_hard_terms_f64(const double *x, const double *target, bint slopes, double scale, double *loss,
+                              double *grad)
+    bint logit_soft_terms_f64(const double *x, const double *target, const double *positive, bint slopes,
+                              double scale, double *loss, double *grad)
+    bint hinge_terms_f64(const double *x, const double *target, double margin, bint slopes, double scale, double *loss,
+                         double *grad)
 
 cdef extern from "point.h" nogil:
     ctypedef struct SoftmaxPoint:

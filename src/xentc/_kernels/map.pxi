@@ -3,19 +3,14 @@
 # a) A tile is a fixed range of elements, of any layout: operands that lie on one stride there are read in place, others
 #    are gathered into L1 first, so that sums have one order whatever the layout. A broadcast operand is read where it
 #    lies: a period is loaded once a tile, and repeated there.
-# b) One loop a step: values, slopes, then their scale, weights, the upstream gradient. All of it in L1.
+# b) One loop for the range checks, values, slopes and their scale, and the sums (map_loops.pxi); then one each for the
+#    weights and the upstream gradient, if there are any. All of it in L1.
 # c) Float terms are summed in GROUPS groups of LANES, and these in double lanes, one horizontal sum a block.
 # d) Where the input was broadcast against the target, `n_folded` elements in a row belong to one entry of the input,
 #    and their gradients are summed in that order, in double. A block holds whole entries.
 
 cdef enum:
     MAP_BUFFERS = 7         # of a tile: input, target, weight, pos_weight, grad_output, loss, gradient
-
-
-# What a block carries from tile to tile.
-cdef struct MapSums:
-    double loss[LANES]
-    double grad                 # of the entry of the input that is being folded
 
 
 cdef const real *repeat_period(real *buffer, Py_ssize_t n, Py_ssize_t filled, Py_ssize_t period) noexcept nogil:
@@ -28,15 +23,15 @@ cdef const real *repeat_period(real *buffer, Py_ssize_t n, Py_ssize_t filled, Py
     return buffer
 
 
-cdef const real *load_elements(const Job *job, const Operand *operand, Py_ssize_t sample, Py_ssize_t n,
+cdef const real *load_elements(const Job *job, const Operand *operand, Py_ssize_t sample, Py_ssize_t n, bint prefetched,
                                real *buffer) noexcept nogil:
-    """The operand of n elements as dense `real`: where they lie, or in the buffer."""
+    """The operand of n elements as dense `real`: where they lie, or in the buffer. prefetched: the loop sees to it."""
     cdef Py_ssize_t stride = operand.stride_bytes[job.n_axes - 1], run = operand.run_length, done = 0, step
     cdef const real *loaded
     cdef const char *source
     if run >= job.n_samples:
         source = operand.data + sample * stride
-        if operand.code == code_of(<real>0):
+        if not prefetched and operand.code == code_of(<real>0):
             prefetch_tile(source, n * stride)
         return load_run(operand, source, n, stride, buffer)
     while done < n:
@@ -88,8 +83,8 @@ cdef void check_unit_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, cha
     cdef const real *target
     while begin < end:
         n = min(end - begin, job.tile_samples)
-        x = load_elements(job, &job.input, begin, n, buffers)
-        target = load_elements(job, &job.target, begin, n, buffers + job.tile_samples)
+        x = load_elements(job, &job.input, begin, n, False, buffers)
+        target = load_elements(job, &job.target, begin, n, False, buffers + job.tile_samples)
         bad = first_outside(x, target, n)
         if bad >= 0:
             totals.first_bad = begin + bad
@@ -130,34 +125,42 @@ cdef bint map_tile(const Job *job, Py_ssize_t sample, Py_ssize_t n, real *buffer
                    real _) noexcept nogil:
     """False at a number out of range."""
     cdef Py_ssize_t size = job.tile_samples, bad
-    cdef const real *x = load_elements(job, &job.input, sample, n, buffers)
-    cdef const real *target = load_elements(job, &job.target, sample, n, buffers + size)
+    cdef const real *x = load_elements(job, &job.input, sample, n, True, buffers)
+    cdef const real *target = load_elements(job, &job.target, sample, n, True, buffers + size)
     cdef const real *factor = NULL
-    cdef real *loss = place_of(job, &job.loss_out, sample, buffers + 5 * size)
+    # Losses that are only added up are never written down; pos_weight and weight come after.
+    cdef bint keeps = job.loss_out.data != NULL or job.sample_weight.data != NULL or job.pos_weight.data != NULL
+    cdef real *loss = place_of(job, &job.loss_out, sample, buffers + 5 * size) if keeps else NULL
     cdef real *grad = NULL
-    if job.map_loss == BINARY:
-        bad = first_outside(x, target, n)
-        if bad >= 0:
-            totals.first_bad = sample + bad
-            return False
+    # pos_weight comes before the scale, by the same operations whether targets are hard or soft.
+    cdef bint scaled_last = job.pos_weight.data != NULL or <real>job.grad_scale == 0
+    cdef real scale = 1 if scaled_last else <real>job.grad_scale
+    cdef double spare_sums[LANES]
     if job.grad_out.data != NULL:
         grad = buffers + 6 * size if job.n_folded > 1 else place_of(job, &job.grad_out, sample, buffers + 6 * size)
     if job.pos_weight.data != NULL:
-        factor = load_elements(job, &job.pos_weight, sample, n, buffers + 2 * size)
-    map_values(job, x, target, factor, n, buffers + 2 * size, loss, grad)
-    if grad != NULL:
+        factor = load_elements(job, &job.pos_weight, sample, n, False, buffers + 2 * size)
+    if keeps:
+        memcpy(spare_sums, sums.loss, sizeof(spare_sums))
+    bad = map_values(job, x, target, factor, n, scale, buffers + 2 * size, loss, grad, sums)
+    if bad >= 0:
+        totals.first_bad = sample + bad
+        return False
+    if keeps:
+        memcpy(sums.loss, spare_sums, sizeof(spare_sums))
+    if grad != NULL and scaled_last:
         scale_values(<real>job.grad_scale, n, grad)
     if job.sample_weight.data != NULL:
-        factor = load_elements(job, &job.sample_weight, sample, n, buffers + 3 * size)
+        factor = load_elements(job, &job.sample_weight, sample, n, False, buffers + 3 * size)
         multiply(factor, n, loss)
         if grad != NULL:
             multiply(factor, n, grad)
     if grad != NULL and job.grad_output.data != NULL:
-        multiply(load_elements(job, &job.grad_output, sample, n, buffers + 4 * size), n, grad)
+        multiply(load_elements(job, &job.grad_output, sample, n, False, buffers + 4 * size), n, grad)
     # What was read is not needed any more: its buffers hold what is narrowed.
     if job.loss_out.data != NULL:
         store_elements(job, &job.loss_out, sample, n, loss, <char *>(buffers + 2 * size))
-    else:
+    elif keeps:
         sum_values(loss, n, sums.loss)
     if grad != NULL and job.n_folded > 1:
         fold_grad(job, sample, grad, n, &sums.grad)
