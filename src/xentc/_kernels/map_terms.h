@@ -18,7 +18,6 @@
 
 #if defined(__AVX512F__)
 typedef __mmask16 masks;
-#define add _mm512_add_ps
 #define divide _mm512_div_ps
 #define subtract_words _mm512_sub_epi32
 #define keep_bits _mm512_and_si512
@@ -39,7 +38,6 @@ typedef __mmask16 masks;
 #define NO_MASK ((masks)0)
 #else
 typedef __m256 masks;
-#define add _mm256_add_ps
 #define divide _mm256_div_ps
 #define all_words _mm256_set1_epi32
 #define subtract_words _mm256_sub_epi32
