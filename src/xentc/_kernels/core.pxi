@@ -141,8 +141,8 @@ include "lane.pxi"
 include "lane_finish.pxi"
 include "softmax.pxi"
 include "row_softmax.pxi"
-include "row_terms.pxi"
 include "row_softmax_write.pxi"
+include "row_terms.pxi"
 include "lane_softmax.pxi"
 include "map_loops.pxi"
 include "map.pxi"
@@ -230,7 +230,7 @@ cdef void unit_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
 
 cdef size_t softmax_scratch(const Job *job) noexcept nogil:
     if keeps_terms(job):
-        return row_scratch(job) + PART_BYTES + (job.n_classes + LANES) * \
+        return row_scratch(job) + PART_BYTES + kept_room(job) * \
             (sizeof(float) if job.real_code == F32 else sizeof(double))
     return row_scratch(job) + (job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK * sizeof(RowPart)
 

@@ -14,28 +14,59 @@ cdef inline bint keeps_terms(const Job *job) noexcept nogil:
     return job.operation == SOFTMAX and job.n_classes <= COLUMN_BLOCK
 
 
-cdef void keep_groups(const real *restrict x, Py_ssize_t n_groups, real low, real magic, LaneSums *restrict sums,
-                      real *restrict to) noexcept nogil:
+cdef inline Py_ssize_t kept_room(const Job *job) noexcept nogil:
+    """Terms of a row, padded."""
+    return (job.n_classes + LANES - 1) // LANES * LANES
+
+
+cdef inline void keep_group(const real *x, real low, real magic, const char *ahead, real *highest, real *terms,
+                            real *to) noexcept nogil:
+    cdef Py_ssize_t lane
+    prefetch_group(ahead, LOOP_NONE, low)
+    exp_kept_terms(x, low, magic, terms)
+    larger_terms(x, highest)
+    for lane in range(LANES):
+        to[lane] = terms[lane]
+
+
+cdef void keep_groups(const real *restrict x, const real *restrict tail, Py_ssize_t n_groups, bint has_tail, real low,
+                      real magic, LaneSums *restrict sums, real *restrict to) noexcept nogil:
+    """Added up in the order of add_groups()."""
     cdef real partial[LANES]
     cdef real nothing[LANES]
     cdef real terms[LANES]
+    cdef real second[LANES]
     cdef real highest[LANES]
-    cdef Py_ssize_t left = n_groups, g, lane
+    cdef Py_ssize_t room = 2 * GROUPS, left = n_groups, stop, lane
+    cdef int r
     for lane in range(LANES):
         highest[lane] = (<real *>sums.highest)[lane]
         partial[lane] = nothing[lane] = 0
-    while left > 0:
-        for g in range(min(left, <Py_ssize_t>GROUPS)):
-            prefetch_group(<const char *>x + PREFETCH_BYTES, LOOP_NONE, low)
-            exp_kept_terms(x, low, magic, terms)
-            larger_terms(x, highest)
-            for lane in range(LANES):
-                to[lane] = terms[lane]
-            for lane in range(LANES):
-                partial[lane] += terms[lane]
-            x += LANES
-            to += LANES
-        left -= GROUPS
+    for r in range(2):
+        while left > 0:
+            stop = left - min(left, room)
+            room -= left - stop
+            while left > stop + 1:
+                keep_group(x, low, magic, <const char *>x + PREFETCH_BYTES, highest, terms, to)
+                keep_group(x + LANES, low, magic, <const char *>(x + LANES) + PREFETCH_BYTES, highest, second,
+                           to + LANES)
+                for lane in range(LANES):
+                    partial[lane] += terms[lane] + second[lane]
+                x += 2 * LANES
+                to += 2 * LANES
+                left -= 2
+            if left > stop:
+                keep_group(x, low, magic, <const char *>x + PREFETCH_BYTES, highest, terms, to)
+                for lane in range(LANES):
+                    partial[lane] += terms[lane]
+                x += LANES
+                to += LANES
+                left -= 1
+            if room == 0:
+                fold_partial(sums, partial, nothing, nothing, LOOP_NONE)
+                room = 2 * GROUPS
+        x, left = tail, has_tail
+    if room < 2 * GROUPS:
         fold_partial(sums, partial, nothing, nothing, LOOP_NONE)
     for lane in range(LANES):
         (<real *>sums.highest)[lane] = highest[lane]
@@ -57,10 +88,9 @@ cdef void keep_block(const Job *job, const RowView *row, real *terms, RowPart *p
         n = min(job.n_classes - k, <Py_ssize_t>CHUNK)
         x = load_logits(job, row, k, n, _)
         whole = n - n % LANES
-        keep_groups(x, whole // LANES, low, magic, &sums, terms + k)
         if whole < n:
             pad_group(x + whole, n - whole, -1, <real>-INFINITY, group)
-            keep_groups(group, 1, low, magic, &sums, terms + k + whole)
+        keep_groups(x, group, whole // LANES, whole < n, low, magic, &sums, terms + k)
     part.sum_exp = fold_lanes(sums.sum_exp)
     if real is double:
         part.sum_exp += fold_lanes(sums.lost)
@@ -126,7 +156,8 @@ cdef void write_terms(const Job *job, Py_ssize_t sample, const RowPoint *point, 
 
 
 cdef bint write_kept(const Job *job, Py_ssize_t sample, char *buffer, real _) noexcept nogil:
-    """Value and gradient of a row, unless it has no softmax."""
+    """Value and gradient of a row, unless it has no softmax. (Rows together, to hide the chain from the terms to the
+    inverse of their sum, are slower: the next row's terms do that, and more than one row's do not stay in L1.)"""
     cdef RowPart *part = <RowPart *>(buffer + ROW_BUFFERS * CHUNK * sizeof(real))
     cdef real *terms = <real *>(<char *>part + PART_BYTES)
     cdef RowView row
