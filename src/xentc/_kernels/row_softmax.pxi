@@ -14,7 +14,8 @@ cdef enum:
 
 cdef inline void add_upstream(const real *restrict x, const real *restrict numbers, Py_ssize_t n_groups, real low,
                               real magic, int by, double *restrict sums, double *restrict lost) noexcept nogil:
-    # by is a literal; with BY_TERMS x are the terms. float terms are added up for some groups before they are folded into double lanes.
+    # by is a literal; with BY_TERMS x are the terms. float terms are added up for some groups before they are folded
+    # into double lanes.
     cdef double totals[LANES]
     cdef double errors[LANES]
     cdef real terms[LANES]
