@@ -56,6 +56,7 @@ cdef extern from "terms.h" nogil:
     void larger_terms_f32(const float *x, float *best)
     void larger_terms_f64(const double *x, double *best)
     void exp_terms_f32(const float *x, float low, float magic, float *terms)
+    void exp_kept_terms_f32(const float *x, float low, float magic, float *terms)
     void exp_terms_f64(const double *x, double low, double magic, double *terms)
     void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms, float *fall)
     void exp_falling_terms_f64(const double *x, double low, double magic, double centre, double *terms, double *fall)
@@ -162,6 +163,7 @@ include "lane_finish.pxi"
 include "softmax.pxi"
 include "row_softmax.pxi"
 include "row_softmax_write.pxi"
+include "row_terms.pxi"
 include "lane_softmax.pxi"
 include "map_loops.pxi"
 include "map.pxi"
@@ -248,6 +250,9 @@ cdef void unit_f64(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scrat
 
 
 cdef size_t softmax_scratch(const Job *job) noexcept nogil:
+    if keeps_terms(job):
+        return row_scratch(job) + PART_BYTES + kept_room(job) * \
+            (sizeof(float) if job.real_code == F32 else sizeof(double))
     return row_scratch(job) + (job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK * sizeof(RowPart)
 
 

@@ -42,6 +42,14 @@ cdef inline void exp_terms(const real *x, real low, real magic, real *terms) noe
         exp_terms_f64(x, low, magic, terms)
 
 
+cdef inline void exp_kept_terms(const real *x, real low, real magic, real *terms) noexcept nogil:
+    """exp_terms that stand for themselves: 0 below 2^-126."""
+    if real is float:
+        exp_kept_terms_f32(x, low, magic, terms)
+    else:
+        exp_terms_f64(x, low, magic, terms)
+
+
 cdef inline void exp_falling_terms(const real *x, real low, real magic, real centre, real *terms,
                                    real *fall) noexcept nogil:
     """exp_terms, and how far below the centre they lie: fall gets exp(x) (centre - x) added."""

@@ -7,9 +7,15 @@ cdef enum:
     SMALL_LOGIT = 16        # in size: the sum of it and log1p of the others shows what these are known by
 
 
+# What an upstream gradient is multiplied by.
+cdef enum:
+    BY_ONE, BY_EXP, BY_TERMS
+
+
 cdef inline void add_upstream(const real *restrict x, const real *restrict numbers, Py_ssize_t n_groups, real low,
-                              real magic, bint weighed, double *restrict sums, double *restrict lost) noexcept nogil:
-    # weighed is a literal. float terms are added up for some groups before they are folded into double lanes.
+                              real magic, int by, double *restrict sums, double *restrict lost) noexcept nogil:
+    # by is a literal; with BY_TERMS x are the terms. float terms are added up for some groups before they are folded
+    # into double lanes.
     cdef double totals[LANES]
     cdef double errors[LANES]
     cdef real terms[LANES]
@@ -22,10 +28,13 @@ cdef inline void add_upstream(const real *restrict x, const real *restrict numbe
         for lane in range(LANES):
             partial[lane] = 0
         for g in range(min(left, <Py_ssize_t>GROUPS) if real is float else 1):
-            if weighed:
+            if by == BY_EXP:
                 exp_terms(x, low, magic, terms)
             for lane in range(LANES):
-                partial[lane] += numbers[lane] * terms[lane] if weighed else numbers[lane]
+                if by == BY_ONE:
+                    partial[lane] += numbers[lane]
+                else:
+                    partial[lane] += numbers[lane] * (x[lane] if by == BY_TERMS else terms[lane])
             x += LANES
             numbers += LANES
             left -= 1
@@ -38,23 +47,25 @@ cdef inline void add_upstream(const real *restrict x, const real *restrict numbe
         sums[lane], lost[lane] = totals[lane], errors[lane]
 
 
-cdef void add_upstream_span(const real *x, const real *numbers, Py_ssize_t n, real low, real magic, bint weighed,
+cdef void add_upstream_span(const real *x, const real *numbers, Py_ssize_t n, real low, real magic, int by,
                             double *sums, double *lost) noexcept nogil:
     """The tail is padded to a group, with an upstream gradient of 0."""
     cdef real group[LANES]
     cdef real padded[LANES]
     cdef Py_ssize_t whole = n - n % LANES
-    if weighed:
-        add_upstream(x, numbers, whole // LANES, low, magic, True, sums, lost)
+    if by == BY_EXP:
+        add_upstream(x, numbers, whole // LANES, low, magic, BY_EXP, sums, lost)
+    elif by == BY_TERMS:
+        add_upstream(x, numbers, whole // LANES, low, magic, BY_TERMS, sums, lost)
     else:
-        add_upstream(x, numbers, whole // LANES, low, magic, False, sums, lost)
+        add_upstream(x, numbers, whole // LANES, low, magic, BY_ONE, sums, lost)
     if whole == n:
         return
     memset(group, 0, sizeof(group))
     memset(padded, 0, sizeof(padded))
     memcpy(group, x + whole, (n - whole) * sizeof(real))
     memcpy(padded, numbers + whole, (n - whole) * sizeof(real))
-    add_upstream_span(group, padded, LANES, low, magic, weighed, sums, lost)
+    add_upstream_span(group, padded, LANES, low, magic, by, sums, lost)
 
 
 cdef const real *load_upstream(const Job *job, Py_ssize_t sample, Py_ssize_t k, Py_ssize_t n,
@@ -64,12 +75,13 @@ cdef const real *load_upstream(const Job *job, Py_ssize_t sample, Py_ssize_t k, 
 
 
 cdef double sum_upstream(const Job *job, const RowView *row, Py_ssize_t sample, Py_ssize_t begin, Py_ssize_t end,
-                         double exponent, real _) noexcept nogil:
-    """sum of g, for softmax of g exp(x) 2^-exponent, over columns begin to end but the hole."""
+                         double exponent, const real *terms, real _) noexcept nogil:
+    """sum of g, for softmax of g exp(x) 2^-exponent, over columns begin to end but the hole; terms, if there are any,
+    are those of the whole row."""
     cdef double sums[LANES]
     cdef double lost[LANES]
     cdef real low = lowest_of(exponent, _), magic = magic_of(exponent, _)
-    cdef bint weighed = job.operation == SOFTMAX
+    cdef int by = BY_ONE if job.operation != SOFTMAX else BY_EXP if terms == NULL else BY_TERMS
     cdef Py_ssize_t k, n, hole
     cdef const real *x
     cdef const real *numbers
@@ -79,14 +91,14 @@ cdef double sum_upstream(const Job *job, const RowView *row, Py_ssize_t sample, 
     for k from begin <= k < end by CHUNK:
         n = min(end - k, <Py_ssize_t>CHUNK)
         numbers = load_upstream(job, sample, k, n, <real *>row.buffer + CHUNK)
-        x = load_logits(job, row, k, n, _) if weighed else numbers
+        x = load_logits(job, row, k, n, _) if by == BY_EXP else terms + k if by == BY_TERMS else numbers
         hole = <Py_ssize_t>row.hole - k
         if 0 <= hole < n:
-            add_upstream_span(x, numbers, hole, low, magic, weighed, sums, lost)
+            add_upstream_span(x, numbers, hole, low, magic, by, sums, lost)
             hole += 1
-            add_upstream_span(x + hole, numbers + hole, n - hole, low, magic, weighed, sums, lost)
+            add_upstream_span(x + hole, numbers + hole, n - hole, low, magic, by, sums, lost)
         else:
-            add_upstream_span(x, numbers, n, low, magic, weighed, sums, lost)
+            add_upstream_span(x, numbers, n, low, magic, by, sums, lost)
     error = fold_lanes(lost)
     return fold_lanes(sums) + (error if error == error else 0.0)    # nan where a term is infinite
 
@@ -99,7 +111,7 @@ cdef void softmax_part(const Job *job, const RowView *row, Py_ssize_t sample, Py
     row_part(job, row, column_block, part, _)
     if sums_upstream(job):
         part.spread_sum = sum_upstream(job, row, sample, begin, min(begin + COLUMN_BLOCK, job.n_classes),
-                                       part.exponent, _)
+                                       part.exponent, NULL, _)
 
 
 cdef void fold_softmax(const Job *job, const RowView *row, Py_ssize_t sample, const RowPart *parts,
@@ -194,23 +206,12 @@ cdef void make_parts(const Job *job, const RowView *row, Py_ssize_t sample, RowP
         softmax_part(job, row, sample, b, &parts[b], _)
 
 
-cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, RowPoint *point,
-                         real _) noexcept nogil:
-    """Leaves in point what is to be written needs; logsumexp is written here. Without parts, they are made here."""
-    cdef RowPart *made = <RowPart *>(buffer + ROW_BUFFERS * CHUNK * sizeof(real))
-    cdef RowView row
+cdef void find_softmax(const Job *job, RowView *row, Py_ssize_t sample, const RowPart *parts, RowPoint *point,
+                       real _) noexcept nogil:
+    """Leaves in point what is to be written needs; logsumexp is written here."""
     cdef RowPart total
     cdef SoftmaxPoint softmax
-    look_at(job, sample, -1, buffer, &row, _)
-    if parts == NULL:
-        make_parts(job, &row, sample, made, _)
-        parts = made
-    fold_softmax(job, &row, sample, parts, -1, &total, _)
-    if needs_shift(total.row_max) and total.row_max != INFINITY:
-        row.shift = total.row_max
-        make_parts(job, &row, sample, made, _)
-        parts = made
-        fold_softmax(job, &row, sample, parts, -1, &total, _)
+    fold_softmax(job, row, sample, parts, -1, &total, _)
     memset(point, 0, sizeof(RowPoint))
     softmax = softmax_point(total.sum_exp, total.exponent, 0, -INFINITY, real is float)
     point.target = point.hole = -1
@@ -222,7 +223,7 @@ cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts
     if job.operation == LOGSUMEXP and job.grad_out.data != NULL:
         point.pull = upstream(job, sample)
     if leaves_largest_out(job, &total, row.shift):
-        leave_largest_out(job, &row, sample, parts, softmax.inverse, point, _)
+        leave_largest_out(job, row, sample, parts, softmax.inverse, point, _)
     if softmax.inverse != softmax.inverse and job.grad_out.data != NULL:
         special_gradient(job, sample, total.row_max, &point.pull, &point.at_hole)
     if job.operation == LOGSUMEXP:
@@ -230,3 +231,29 @@ cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts
             store_loss(job, sample, special_lse(job, sample, total.row_max, total.sum_exp == 0))
         else:
             store_loss(job, sample, (row.shift + total.row_max) + point.nll)
+
+
+cdef double largest_part(const Job *job, const RowPart *parts) noexcept nogil:
+    cdef Py_ssize_t b
+    cdef double row_max = -INFINITY
+    for b in range((job.n_classes + COLUMN_BLOCK - 1) // COLUMN_BLOCK):
+        row_max = max(row_max, parts[b].row_max)
+    return row_max
+
+
+cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, RowPoint *point,
+                         real _) noexcept nogil:
+    """A row from its parts, which are made here without any."""
+    cdef RowPart *made = <RowPart *>(buffer + ROW_BUFFERS * CHUNK * sizeof(real))
+    cdef RowView row
+    cdef double row_max
+    look_at(job, sample, -1, buffer, &row, _)
+    if parts == NULL:
+        make_parts(job, &row, sample, made, _)
+        parts = made
+    row_max = largest_part(job, parts)
+    if needs_shift(row_max) and row_max != INFINITY:
+        row.shift = row_max
+        make_parts(job, &row, sample, made, _)
+        parts = made
+    find_softmax(job, &row, sample, parts, point, _)

@@ -116,6 +116,8 @@ cdef void softmax_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *
     cdef RowPoint point
     cdef Py_ssize_t sample
     for sample in range(begin, end):
+        if keeps_terms(job) and write_kept(job, sample, buffer, _):
+            continue
         finish_softmax(job, sample, NULL, buffer, &point, _)
         if job.operation != LOGSUMEXP or job.grad_out.data != NULL:
             write_softmax(job, sample, 0, job.n_classes, &point, buffer, _)

@@ -132,6 +132,11 @@ ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *
         store_f32(terms + i, exp_floats(larger_of(all_f32(low), load_f32(x + i)), all_f32(magic), 0));
 }
 
+ALWAYS_INLINE void exp_kept_terms_f32(const float *x, float low, float magic, float *terms) {
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS)
+        store_f32(terms + i, exp_floats(larger_of(all_f32(low), load_f32(x + i)), all_f32(magic), 1));
+}
+
 ALWAYS_INLINE void exp_falling_terms_f32(const float *x, float low, float magic, float centre, float *terms,
                                          float *fall) {
     for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
@@ -169,6 +174,10 @@ ALWAYS_INLINE void exp_falling_terms_f32(const float *x, float low, float magic,
 ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
     for (int i = 0; i < N_TERMS; i++)
         terms[i] = exp_over_f32(at_least_f32(x[i], low), magic);
+}
+
+ALWAYS_INLINE void exp_kept_terms_f32(const float *x, float low, float magic, float *terms) {
+    exp_terms_f32(x, low, magic, terms); /* a term of the polynomial is either right or 0 */
 }
 
 ALWAYS_INLINE void exp_lanes_f32(const float *x, const float *low, const float *magic, int flush, float *terms) {
