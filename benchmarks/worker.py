@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -63,6 +64,8 @@ def time_case(case, contender: str, budget, quick: bool) -> Iterator[dict]:
     about = {"case": case.name, "operation": case.operation, "labels": case.labels, "dtype": case.dtype}
     about |= {"title": case.title, "elements": case.size, "samples": case.samples, "contender": contender}
     theirs_from = contenders.load(contender)
+    if budget.settle > 0:
+        budget = replace(budget, settle=getattr(theirs_from, "SETTLE_SECONDS", budget.settle))
     for answer, our_name, function, *whom in ANSWERS:
         against = whom[quick]
         if against is not None and contender not in against:

@@ -5,6 +5,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 OPSET = 18
+SETTLE_SECONDS = 0.1  # its threads spin for 40 ms after a call, and one of xentc's then waits for their core
 TYPES = {"f32": TensorProto.FLOAT, "f64": TensorProto.DOUBLE}  # its CPU kernels have no LogSoftmax of bf16
 
 
