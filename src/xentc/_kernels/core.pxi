@@ -34,6 +34,9 @@ cdef extern from "vmath.h" nogil:
     const bint BIG_ENDIAN_HOST
 
 cdef extern from "lane_terms.h" nogil:
+    enum:
+        CLASS_GROUP "LANE_GROUP"    # classes between two foldings
+
     void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
                        const float *low, const float *hole, const float *shift, bint shifts, float *own,
                        float *highest, double *sums)

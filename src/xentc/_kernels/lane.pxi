@@ -6,7 +6,6 @@
 
 cdef enum:
     LANE_WIDTH = 32
-    CLASS_GROUP = 8             # LANE_GROUP of lane_terms.h
     REFERENCE_CLASSES = 4       # classes that a sample's reference is taken from
     TILE_LOGITS = 8192          # of a buffer
     EXACT_CLASSES = 1 << 24     # class numbers that a float holds exactly
