@@ -40,7 +40,6 @@ cdef Py_ssize_t first_outside(const real *x, const real *target, Py_ssize_t n) n
 # What a loop computes, a literal, as is whether it computes slopes. A hard target is 0 or 1; hard and soft loops give
 # the same bits of it.
 cdef enum:
-    MAP_PREFETCH_BYTES = 4096   # of each operand: two of PREFETCH_BYTES are all of the first-level cache
     ELEMENTS_BINARY_HARD, ELEMENTS_BINARY_SOFT, ELEMENTS_LOGITS_HARD, ELEMENTS_LOGITS_SOFT, ELEMENTS_HINGE
 
 
@@ -96,7 +95,7 @@ cdef inline void prefetch_elements(const char *source, Py_ssize_t n_bytes) noexc
     """Ahead of the arithmetic, a little at a time: the requests of a whole tile at once would wait for each other."""
     cdef Py_ssize_t k
     for k from 0 <= k < n_bytes by 64:
-        prefetch(source + MAP_PREFETCH_BYTES + k)
+        prefetch_ahead(source + k)
 
 
 cdef inline bint elements(int kind, bint slopes, const real *x, const real *target, const real *positive, Py_ssize_t n,

@@ -3,7 +3,6 @@
 cdef enum:
     LANES = 32              # samples or logits side by side; a fixed number, so that every ISA sums in one order
     CHUNK = 2048            # logits of a row that are loaded at a time
-    PREFETCH_BYTES = 16384  # how far ahead of a long read: the arithmetic keeps the core's own prefetcher from it
     REFERENCE_LIMIT = 1 << 17
     LOGIT_LIMIT = 65000     # in size; see (c) of terms.h
     HEADROOM = 60           # powers of two that a sum may rise above its reference before it is done again

@@ -30,13 +30,13 @@ cdef struct RowView:
 
 
 # Whole groups that lie side by side: logits (numbers of type real, or halves as they are stored), and the weights and
-# probabilities that go with them. `ahead` is where to prefetch the caller's memory, a group of which is `step` bytes,
-# also where the logits are a copy of it.
+# probabilities that go with them. `memory` is the caller's, which is prefetched, a group of which is `step`
+# bytes, also where the logits are a copy of it.
 cdef struct Run:
     const char *logits
     const char *weight
     const char *given
-    const char *ahead
+    const char *memory
     Py_ssize_t step
     Py_ssize_t first            # which of the span's columns this begins with
     Py_ssize_t n_groups
@@ -53,10 +53,10 @@ cdef struct Span:
     double pad_given[2 * LANES]
 
 
-cdef inline void prefetch_group(const char *ahead, int loop, real _) noexcept nogil:
+cdef inline void prefetch_group(const char *reading, int loop, real _) noexcept nogil:
     cdef Py_ssize_t offset, size = LANES * (2 if widens(loop) else <Py_ssize_t>sizeof(real))
     for offset from 0 <= offset < size by 64:
-        prefetch(ahead + offset)
+        prefetch_ahead(reading + offset)
 
 
 cdef inline void take_group(const Run *run, real low, real magic, real origin, real keep, real share, int loop,
@@ -68,9 +68,9 @@ cdef inline void take_group(const Run *run, real low, real magic, real origin, r
     cdef const real *given = <const real *>run.given
     cdef Py_ssize_t lane
     cdef real mass
-    prefetch_group(run.ahead, loop, low)
+    prefetch_group(run.memory, loop, low)
     if takes_given(loop):
-        prefetch_group(run.given + PREFETCH_BYTES, loop, low)
+        prefetch_group(run.given, loop, low)
     if widens(loop):
         widen_group(<const uint16_t *>run.logits, loop == LOOP_BF16, values)
         x = values
@@ -86,7 +86,7 @@ cdef inline void take_group(const Run *run, real low, real magic, real origin, r
 
 cdef inline void next_group(Run *run, int loop, real _) noexcept nogil:
     run.logits += LANES * (2 if widens(loop) else <Py_ssize_t>sizeof(real))
-    run.ahead += run.step
+    run.memory += run.step
     if weighs(loop):
         run.weight += LANES * sizeof(real)
     if takes_given(loop):
@@ -239,11 +239,11 @@ cdef inline int loop_over(const Job *job, const RowView *row, real _) noexcept n
 
 
 cdef inline void set_run(Run *run, const char *logits, Py_ssize_t item, const real *weight, const real *given,
-                         const char *ahead, Py_ssize_t step, Py_ssize_t g, Py_ssize_t n_groups) noexcept nogil:
+                         const char *memory, Py_ssize_t step, Py_ssize_t g, Py_ssize_t n_groups) noexcept nogil:
     run.logits = logits + g * LANES * item
     run.weight = <const char *>from_(weight, g * LANES)
     run.given = <const char *>from_(given, g * LANES)
-    run.ahead, run.step = ahead + g * step, step
+    run.memory, run.step = memory + g * step, step
     run.first, run.n_groups = g * LANES, n_groups
 
 
@@ -274,11 +274,11 @@ cdef const real *cut_span(const Job *job, const RowView *row, Py_ssize_t k, Py_s
     cdef bint halves = widens(loop)
     cdef Py_ssize_t stride = job.input.class_stride_bytes, item = 2 if halves else <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t step = LANES * stride if 0 < stride <= <Py_ssize_t>sizeof(double) else 0
-    cdef const real *x = NULL if halves else load_logits(job, row, k, n, _)
+    cdef const real *x = <const real *>NULL if halves else load_logits(job, row, k, n, _)
     cdef const char *logits = row.logits + k * stride if halves else <const char *>x
     cdef const real *weight = weights_from(job, k, _) if spreads(loop) else NULL
     cdef const real *given = load_given(job, row, k, n, _)
-    cdef const char *ahead = row.logits + k * stride + PREFETCH_BYTES
+    cdef const char *memory = row.logits + k * stride
     cdef Py_ssize_t n_groups = n // LANES, hole = row.hole - k, hole_group = n_groups
     span.n_runs = span.n_pads = 0
     if 0 <= hole < n_groups * LANES:
@@ -288,10 +288,10 @@ cdef const real *cut_span(const Job *job, const RowView *row, Py_ssize_t k, Py_s
         span.pads[span.n_pads] = n_groups * LANES
         span.n_pads += 1
     if hole_group > 0:
-        set_run(&span.runs[0], logits, item, weight, given, ahead, step, 0, hole_group)
+        set_run(&span.runs[0], logits, item, weight, given, memory, step, 0, hole_group)
         span.n_runs = 1
     if n_groups > hole_group + 1:
-        set_run(&span.runs[span.n_runs], logits, item, weight, given, ahead, step, hole_group + 1,
+        set_run(&span.runs[span.n_runs], logits, item, weight, given, memory, step, hole_group + 1,
                 n_groups - hole_group - 1)
         span.n_runs += 1
     pad_span(job, logits, weight, given, n, hole, loop, span, _)

@@ -19,10 +19,9 @@ cdef inline Py_ssize_t kept_room(const Job *job) noexcept nogil:
     return (job.n_classes + LANES - 1) // LANES * LANES
 
 
-cdef inline void keep_group(const real *x, real low, real magic, const char *ahead, real *highest, real *terms,
-                            real *to) noexcept nogil:
+cdef inline void keep_group(const real *x, real low, real magic, real *highest, real *terms, real *to) noexcept nogil:
     cdef Py_ssize_t lane
-    prefetch_group(ahead, LOOP_NONE, low)
+    prefetch_group(<const char *>x, LOOP_NONE, low)
     exp_kept_terms(x, low, magic, terms)
     larger_terms(x, highest)
     for lane in range(LANES):
@@ -47,16 +46,15 @@ cdef void keep_groups(const real *restrict x, const real *restrict tail, Py_ssiz
             stop = left - min(left, room)
             room -= left - stop
             while left > stop + 1:
-                keep_group(x, low, magic, <const char *>x + PREFETCH_BYTES, highest, terms, to)
-                keep_group(x + LANES, low, magic, <const char *>(x + LANES) + PREFETCH_BYTES, highest, second,
-                           to + LANES)
+                keep_group(x, low, magic, highest, terms, to)
+                keep_group(x + LANES, low, magic, highest, second, to + LANES)
                 for lane in range(LANES):
                     partial[lane] += terms[lane] + second[lane]
                 x += 2 * LANES
                 to += 2 * LANES
                 left -= 2
             if left > stop:
-                keep_group(x, low, magic, <const char *>x + PREFETCH_BYTES, highest, terms, to)
+                keep_group(x, low, magic, highest, terms, to)
                 for lane in range(LANES):
                     partial[lane] += terms[lane]
                 x += LANES

@@ -56,7 +56,7 @@ cdef inline int score_group(Run *run, real low, real magic, real own, bint or_eq
                             real *fall, real *highest, real *beaten) noexcept nogil:
     """Adds to fall, highest and beaten; what it returns adds to the sum of beaten."""
     cdef const real *x = <const real *>run.logits
-    prefetch_group(run.ahead, LOOP_NONE, low)
+    prefetch_group(run.memory, LOOP_NONE, low)
     exp_falling_terms(x, low, magic, centre, terms, fall)
     larger_terms(x, highest)
     next_group(run, LOOP_NONE, low)
