@@ -144,7 +144,7 @@ def contents(arguments: dict[str, Any]) -> list[bytes]:
 
 
 def assert_orderly(call: Call) -> str:
-    """An answer, or an error of ours that has written nothing, and begins with an argument's name: which is returned."""
+    """An answer, or an error of ours, which has written nothing and begins with an argument's name, the result."""
     name, arguments = call[0], arguments_of(call)
     before = contents(arguments)
     try:
