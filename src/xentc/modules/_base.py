@@ -25,6 +25,14 @@ def own_copy(weight: Readable | None, check: Callable[[Readable], None]) -> NDAr
     return copy
 
 
+def shape_of(weight: Readable) -> tuple[int, ...]:
+    """The shape of a weight that nothing has checked; () where it has none, for the check to say what is wrong."""
+    try:
+        return np.empty((0, *np.shape(weight))).shape[1:]  # type: ignore[arg-type]
+    except Exception:  # ragged, no shape an array has (that of np.ndarray itself), or whatever foreign methods raise
+        return ()
+
+
 def to_array(value: Readable) -> NDArray[Any]:
     """What a call has accepted, as an array of NumPy's."""
     if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, SupportsIndex, overload
 
@@ -11,12 +10,12 @@ from numpy.typing import NDArray
 
 from xentc import _arguments, functional
 from xentc._types import Grad, Loss, Readable, Real
-from xentc.modules._base import LossModule, own_copy
+from xentc.modules._base import LossModule, own_copy, shape_of
 
 
 def check_class_weight(weight: Readable) -> None:
-    shape = getattr(weight, "shape", None) or (len(weight) if isinstance(weight, Sequence) else 0,)
-    functional.cross_entropy(np.empty((0, shape[0])), np.empty(0, np.int64), weight)
+    classes = shape_of(weight)[:1] or (0,)
+    functional.cross_entropy(np.empty((0, *classes)), np.empty(0, np.int64), weight)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

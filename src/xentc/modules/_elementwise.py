@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from xentc import _arguments, functional
 from xentc._types import Grad, Loss, Readable, Real
-from xentc.modules._base import LossModule, own_copy
+from xentc.modules._base import LossModule, own_copy, shape_of
 
 
 def _check_weight(weight: Readable) -> None:
     """For an input of no elements to which it broadcasts."""
-    try:
-        shape = np.shape(weight)  # type: ignore[arg-type]
-    except Exception:  # ragged, or whatever a foreign method raises: the call below says what is wrong
-        shape = ()
-    nothing = np.empty((0, *shape))
+    nothing = np.empty((0, *shape_of(weight)))
     functional.binary_cross_entropy_with_logits(nothing, nothing, weight)
 
 
