@@ -165,6 +165,20 @@ def test_flags_that_are_neither_true_nor_false(name: str, value: Any) -> None:
         xentc.cross_entropy(X32, [0, 2], **{name: value})
 
 
+def test_a_string_that_compares_as_it_likes() -> None:
+    class Text(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError
+
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert xentc.cross_entropy(X32, [0, 1], reduction=Text("sum")) == xentc.cross_entropy(X32, [0, 1], reduction="sum")
+    assert "got 'total'" in refuse(ValueError, "reduction", reduction=Text("total"))
+
+
 def test_what_is_not_an_argument() -> None:
     for arguments in ({"dim": 1}, {"class_weight": [1, 2, 3]}, {"weights": None}):
         with pytest.raises(TypeError, match=next(iter(arguments))):

@@ -104,6 +104,13 @@ THREAD_SHAPES = [((601, 1000), 1), ((60000, 10), 1), ((3, 21, 100, 100), 1), ((1
                  ((40, 20000), 1), ((20, 70, 900), 1), ((300_001,), 0), ((70, 9000), 0)]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_result_beyond_all_addresses(name: str) -> None:
+    input = np.broadcast_to(np.int8(0), (2**31, 2**31))  # there is room for it, but not for as many float64
+    with pytest.raises(ValueError, match=r"^input: the result would have shape \(2147483648, 2147483648\)"):
+        FAMILY[name](input)
+
+
 @pytest.mark.parametrize(("shape", "axis"), THREAD_SHAPES, ids=str)
 def test_same_bits_on_any_number_of_threads(isa: str, dtype: np.dtype, shape: tuple, axis: int, name: str) -> None:
     input = np.random.default_rng(shape).normal(0, 3, shape).astype(dtype)

@@ -29,13 +29,14 @@ cdef int reduction_of(object size_average, object reduce, object reduction) exce
         warnings.warn("size_average and reduce are deprecated, use reduction instead", DeprecationWarning, stacklevel=2)
         return NONE if not reduced else MEAN if averaged else SUM
     if isinstance(reduction, str):
-        if reduction == "mean":
+        text = str.__str__(reduction)   # a subclass may compare as it likes
+        if text == "mean":
             return MEAN
-        if reduction == "sum":
+        if text == "sum":
             return SUM
-        if reduction == "none":
+        if text == "none":
             return NONE
-        raise ValueError(f"reduction: got {reduction!r}, expected 'none', 'mean' or 'sum'")
+        raise ValueError(f"reduction: got {text!r}, expected 'none', 'mean' or 'sum'")
     raise TypeError(f"reduction: got {type(reduction).__name__}, expected 'none', 'mean' or 'sum'")
 
 

@@ -53,6 +53,18 @@ cdef double total(cnp.ndarray array) except? -1:
         return (<object>array).sum(dtype=FLOAT64)
 
 
+cdef object too_large(tuple shape, object error):
+    """Of an input of one byte a number, or one that repeats its numbers, a result can lie beyond all addresses."""
+    return ValueError(f"input: the result would have shape {shape}: {error}")
+
+
+cdef cnp.ndarray new_array(tuple shape, object dtype):
+    try:
+        return np.empty(shape, dtype)
+    except ValueError as error:
+        raise too_large(shape, error) from None
+
+
 cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray logits, int class_axis, int loss_code):
     """Where the losses of reduction 'none' go: `out`, or a new array."""
     if how != NONE:
@@ -62,7 +74,7 @@ cdef cnp.ndarray loss_result(object out, int how, cnp.ndarray logits, int class_
     shape = sample_shape(logits, class_axis)
     dtype = FLOAT32 if loss_code == F32 else FLOAT64
     if out is None:
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype)
     check_result(out, "out", shape, dtype, "the loss's")
     return out
 
@@ -74,7 +86,10 @@ cdef cnp.ndarray full_result(object given, str name, cnp.ndarray logits):
         return PyArray_NewLikeArray(logits, cnp.NPY_KEEPORDER, NULL, 0)
     dtype = FLOAT64 if code >= I8 else (<object>logits).dtype.newbyteorder("=")
     if given is None:
-        return np.empty_like(logits, dtype=dtype, subok=False)
+        try:
+            return np.empty_like(logits, dtype=dtype, subok=False)
+        except ValueError as error:
+            raise too_large((<object>logits).shape, error) from None
     check_result(given, name, (<object>logits).shape, dtype, "the input's")
     return given
 

@@ -54,8 +54,8 @@ def score(object input, object target, object axis, object ignore_index, object 
     if totals.first_bad >= 0:
         raise bad_class(wanted, "target", totals.first_bad, 0, job.n_classes)
     shape, dtype = (<object>wanted).shape, dtype_of(code)
-    nll, lse, entropy, confidence = (np.empty(shape, dtype) for _ in range(4))
-    rank, prediction = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    nll, lse, entropy, confidence = (new_array(shape, dtype) for _ in range(4))
+    rank, prediction = new_array(shape, np.int64), new_array(shape, np.int64)
     if job.n_classes == 0:      # every sample there is is ignored
         for array, value in ((nll, 0), (lse, -INFINITY), (rank, -1), (prediction, -1), (entropy, NAN),
                              (confidence, NAN)):
@@ -100,7 +100,7 @@ def top_logprobs(object input, object k, object axis, object num_threads):
     lay_out(&job, sources, class_axis, NULL, logits)
     shape = (<object>logits).shape
     shape = shape[:class_axis] + (n_picks,) + shape[class_axis + 1:]
-    logprobs, indices = np.empty(shape, dtype_of(code)), np.empty(shape, np.int64)
+    logprobs, indices = new_array(shape, dtype_of(code)), new_array(shape, np.int64)
     set_picks(&job, &out, class_axis, logits, logprobs, code, indices)
     if job.n_samples > 0:
         run_top(&job, &totals, num_threads)
@@ -128,7 +128,7 @@ def gather_logprobs(object input, object indices, object axis, object num_thread
     check_classes(wanted, "indices", job.n_classes)
     describe(&sources[1], &job.target, wanted, class_axis if many else -1)
     lay_out(&job, sources, class_axis, NULL, logits)
-    logprobs = np.empty(shape, dtype_of(code))
+    logprobs = new_array(shape, dtype_of(code))
     set_picks(&job, &out, class_axis, logits, logprobs, code, None)
     if (<object>wanted).size > 0:
         run_gather(&job, &totals, num_threads)

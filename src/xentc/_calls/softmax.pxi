@@ -18,7 +18,7 @@ cdef tuple lse_shape(cnp.ndarray logits, int class_axis, bint keepdims):
 cdef cnp.ndarray lse_result(object out, cnp.ndarray logits, tuple shape):
     dtype = FLOAT32 if loss_code_of(logits) == F32 else FLOAT64
     if out is None:
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype)
     check_result(out, "out", shape, dtype, "that of the sums")
     return out
 
