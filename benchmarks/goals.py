@@ -36,6 +36,7 @@ GOALS = [
     *_each("torch_warm", FORWARD, language_model=2.0),
     *_each("xentc_f32", FORWARD, language_model_bf16=1.5),
     *_each("xentc_loss", FORWARD, score=1 / 1.35, top_logprobs=1 / 2.0),
+    *_each("xentc_loss", FORWARD, language_model_smoothed=1 / 1.05),
     *_each("torch", FORWARD, top_logprobs=5.0),
 ]
 NEVER_SLOWER = 1.0

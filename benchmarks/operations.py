@@ -92,13 +92,14 @@ class Operation:
     options: dict[str, object] = field(default_factory=dict)
     gradient: bool = True
     result: str = "loss"  # or "each": as large as the input; or "rows": a number or a few a sample
+    checked: bool = False  # all is looked at before a number is written: with a gradient, one more read
     memory_bound: bool = True  # its traffic is that of whole arrays, so that the memory's speed says something
 
 
 OPERATIONS = {
     "cross_entropy": Operation(normal, classes),
     "nll_loss": Operation(below_zero, classes, memory_bound=False),
-    "binary_cross_entropy": Operation(probabilities, no_yes),
+    "binary_cross_entropy": Operation(probabilities, no_yes, checked=True),
     "binary_cross_entropy_with_logits": Operation(normal, no_yes),
     "hinge_embedding_loss": Operation(distances, signs),
     "multilabel_margin_loss": Operation(normal, label_lists, memory_bound=False),

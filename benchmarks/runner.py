@@ -5,8 +5,9 @@ a) A shared machine changes its speed by half from one minute to the next, so a 
 b) An OpenMP pool keeps its threads spinning for several milliseconds after a parallel region, and every contender
    brings a pool of its own: without a pause, one's idle threads hold the cores that the next one is timed on. A
    contender whose threads spin for longer has a SETTLE_SECONDS of its own.
-c) Short calls are repeated until a sample is long enough for the clock, after as many as wake the threads: where a team
-   has slept, its next two calls were seen to take 7 and 4 ms instead of 50 us, xentc's and torch's alike.
+c) Short calls are repeated until a sample is long enough for the clock. Before a sample, calls are made that wake the
+   threads: where a team has slept, its next two calls were seen to take 7 and 4 ms longer, xentc's and torch's alike.
+   Calls of LONG_SECONDS and more go without, as those milliseconds are little beside them.
 d) What does not give the same answer is not timed (agreement.py).
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 
 SETTLE_SECONDS = 0.015  # see b): libgomp's threads spun for up to 10 ms where this was measured
 WAKE_SECONDS = 0.02  # see c)
+LONG_SECONDS = 0.1
 SAMPLE_SECONDS = 0.005
 
 Call = Callable[[], object]
@@ -58,19 +60,19 @@ def _seconds(call: Call, repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def _repeats(call: Call, sample: float) -> int:
-    """How often to repeat `call` in a sample, found by doubling: a single tiny call is all noise."""
+def _repeats(call: Call, sample: float) -> tuple[int, bool]:
+    """How often to repeat `call` in a sample, found by doubling: a single tiny call is all noise. And is it long?"""
     repeats = 1
     while (seconds := _seconds(call, repeats) * repeats) < sample / 2:
         repeats *= 2
-    return max(1, round(repeats * sample / seconds))
+    return max(1, round(repeats * sample / seconds)), seconds >= LONG_SECONDS
 
 
-def _sample(call: Call, repeats: int, budget: Budget) -> float:
+def _sample(call: Call, repeats: int, long: bool, budget: Budget) -> float:
     getattr(call, "prepare", _nothing)()
     time.sleep(budget.settle)
     awake = time.perf_counter() + budget.wake
-    while repeats > 1 and time.perf_counter() < awake:
+    while not long and time.perf_counter() < awake:
         call()
     return _seconds(call, repeats)
 
@@ -81,7 +83,7 @@ def _nothing() -> None:
 
 def time_pairs(ours: Call, theirs: Call, budget: Budget) -> Pairs:
     """Both have been called before: neither's first call is timed."""
-    calls = [(call, _repeats(call, budget.sample)) for call in (ours, theirs)]
+    calls = [(call, *_repeats(call, budget.sample)) for call in (ours, theirs)]
     samples = []
     collecting = gc.isenabled()
     gc.disable()
@@ -90,7 +92,7 @@ def time_pairs(ours: Call, theirs: Call, budget: Budget) -> Pairs:
         while len(samples) < budget.pairs:
             if len(samples) >= budget.fewest and time.perf_counter() - start > budget.seconds:
                 break
-            samples.append([_sample(call, repeats, budget) for call, repeats in calls])
+            samples.append([_sample(call, repeats, long, budget) for call, repeats, long in calls])
     finally:
         if collecting:
             gc.enable()

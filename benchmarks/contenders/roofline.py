@@ -54,4 +54,7 @@ def forward_grad(case):
         return None
     if case.spec.result == "each":
         return _traffic(case, [], [(case.result, case.logits), (case.buffer, case.grad_output)])
-    return _traffic(case, _other_operands(case), [(case.buffer, case.logits)])
+    reads = _other_operands(case)
+    if case.spec.checked:
+        reads = [case.logits, *reads, *reads]
+    return _traffic(case, reads, [(case.buffer, case.logits)])

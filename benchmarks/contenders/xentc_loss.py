@@ -1,4 +1,4 @@
-"""xentc.cross_entropy of the same logits: what a function that tells more about them than the loss costs beside it."""
+"""xentc's plain cross_entropy of the same logits: what more than that costs beside it (score, label smoothing)."""
 
 from dataclasses import replace
 
@@ -10,9 +10,10 @@ DOES_MORE = ("score", "top_logprobs")
 
 
 def forward(case):
-    if case.operation not in DOES_MORE:
+    if case.operation not in DOES_MORE and case.labels != "smoothed":
         return None
-    loss = bind(replace(case, operation="cross_entropy"), (case.logits, classes(case.shape, case.dtype)))
+    plain = replace(case, operation="cross_entropy", labels="index")
+    loss = bind(plain, (case.logits, classes(case.shape, case.dtype)))
 
     def call():
         loss()  # and no answer: it is not the same one
