@@ -37,9 +37,15 @@ cdef extern from "lane_terms.h" nogil:
     enum:
         CLASS_GROUP "LANE_GROUP"    # classes between two foldings
 
+    ctypedef struct Ahead:
+        const char *near
+        const char *beyond
+        Py_ssize_t n_near
+        Py_ssize_t step
+
     void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
                        const float *low, const float *hole, const float *shift, bint shifts, float *own,
-                       float *highest, double *sums)
+                       float *highest, double *sums, const Ahead *ahead)
     void grad_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
                         const float *low, const float *hole, const float *shift, bint shifts, const float *scale,
                         const float *at_hole, float *grad, Py_ssize_t grad_stride)
@@ -147,6 +153,7 @@ cdef extern from "stream.h" nogil:
     enum: FAR_BYTES
     void prefetch(const char *address)
     void prefetch_ahead(const char *reading)
+    void prefetch_far(const char *address)
 
 # The one fused type of the package: what arithmetic is done in. A function that no argument tells the type of takes
 # an unused one.

@@ -44,6 +44,8 @@ cdef struct Tile:
     char *grad
     char *narrowed
     char *picks                 # of lane_top.pxi
+    Ahead ahead                 # what is read after the classes at hand, of the first lanes
+    Py_ssize_t ahead_bytes      # and from a sample to the next
 
 
 cdef inline Py_ssize_t tile_capacity(const Job *job) noexcept nogil:
@@ -89,6 +91,8 @@ cdef void place_tile(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *til
     tile.width = (tile.n + LANE_WIDTH - 1) // LANE_WIDTH * LANE_WIDTH
     tile.loaded = -1
     tile.shifted = tile.seeking = False
+    tile.ahead.near = tile.ahead.beyond = source
+    tile.ahead.n_near = tile.ahead.step = tile.ahead_bytes = 0
 
 
 cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, real _) noexcept nogil:

@@ -196,11 +196,15 @@ cdef inline void add_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real 
     """The same where the sum is all that is wanted; of floats, any number of classes. loop is a literal."""
     cdef Py_ssize_t width = tile.width, v
     cdef real *columns = <real *>tile.reals
+    cdef Ahead ahead = tile.ahead
     if real is float:
         for v from 0 <= v < width by LANE_WIDTH:
+            ahead.near = tile.ahead.near + v * tile.ahead_bytes
+            ahead.beyond = tile.ahead.beyond + v * tile.ahead_bytes
             add_lanes_f32(x + v, stride, n, first_number, columns + MAGIC * width + v, columns + LOW * width + v,
                           columns + HOLE * width + v, columns + SHIFT * width + v, loop == LOOP_SHIFT,
-                          columns + OWN * width + v, columns + HIGHEST * width + v, tile.doubles + SUM * width + v)
+                          columns + OWN * width + v, columns + HIGHEST * width + v, tile.doubles + SUM * width + v,
+                          &ahead)
     else:
         add_classes(x, stride, x, x, n, 0, first_number, 0, 0, tile, loop)
 
@@ -231,6 +235,22 @@ cdef inline Py_ssize_t classes_at_once(const Job *job, const Tile *tile, real _)
     return CLASS_GROUP
 
 
+cdef void look_ahead(const Job *job, Py_ssize_t k, Py_ssize_t n, const real *x, Py_ssize_t stride,
+                     Tile *tile) noexcept nogil:
+    """What is read after classes k to k + n: in place, the classes after them and the first ones of the next tile; of
+    samples that are transposed, the next tile."""
+    cdef const char *source = sample_pointer(job, &job.input, tile.first)
+    cdef Py_ssize_t sample_bytes = job.input.stride_bytes[job.n_axes - 1]
+    if tile.direct:
+        tile.ahead.near = <const char *>(x + CLASS_GROUP * stride)
+        tile.ahead.beyond = <const char *>(x + (CLASS_GROUP - job.n_classes) * stride + tile.n)
+        tile.ahead.n_near = max(job.n_classes - k - CLASS_GROUP, <Py_ssize_t>0)
+        tile.ahead.step, tile.ahead_bytes = stride * sizeof(real), sizeof(real)
+    elif n == job.n_classes and llabs(job.input.class_stride_bytes) < llabs(sample_bytes):
+        tile.ahead.near = tile.ahead.beyond = source + tile.n * sample_bytes
+        tile.ahead.step, tile.ahead_bytes = LANE_WIDTH * sample_bytes // n, sample_bytes
+
+
 cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     """One pass over the logits of a tile."""
     cdef Py_ssize_t k, n, j, step, stride = 0, base = 0
@@ -247,6 +267,7 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         given = load_probabilities(job, tile, k, n, _)
         step = classes_at_once(job, tile, _)
         for j from 0 <= j < n by step:
+            look_ahead(job, k + j, min(n - j, step), x + j * stride, stride, tile)
             add_any(job, x + j * stride, stride, from_(given, j * tile.width), min(n - j, step), k + j,
                     <real>(k - base + j), tile)
 

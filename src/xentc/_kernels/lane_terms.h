@@ -30,6 +30,19 @@ ALWAYS_INLINE void add_doubles(double *sums, floats terms) {
 
 /* Terms are added in pairs, and LANE_GROUP classes are folded into double sums: a sum of equal terms is then rounded
  * once at most. */
+/* What is read after the classes at hand: of class k of these at `near` or, from n_near on, at `beyond`, + k step. */
+typedef struct {
+    const char *near;
+    const char *beyond;
+    ptrdiff_t n_near;
+    ptrdiff_t step;
+} Ahead;
+
+ALWAYS_INLINE void prefetch_lanes(const Ahead *ahead, ptrdiff_t k, int lane, int n_lanes) {
+    const char *address = (k < ahead->n_near ? ahead->near : ahead->beyond) + k * ahead->step + lane * sizeof(float);
+    for (size_t offset = 0; offset < n_lanes * sizeof(float); offset += 64) prefetch_far(address + offset);
+}
+
 #if EXP_STEPS > 1
 ALWAYS_INLINE floats add_term(const float *x, floats shift, int shifts, floats number, floats hole, floats low,
                               floats magic, floats *own, floats *highest) {
@@ -42,7 +55,7 @@ ALWAYS_INLINE floats add_term(const float *x, floats shift, int shifts, floats n
 
 ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
                                  const float *low, const float *hole, const float *shift, int shifts, float *own,
-                                 float *highest, double *sums) {
+                                 float *highest, double *sums, const Ahead *ahead) {
     for (int i = 0; i < N_TERMS; i += 2 * VECTOR_FLOATS) {
         floats magics[2], lows[2], holes[2], shifted[2], owns[2], tops[2], partial[2], pair[2];
         for (int j = 0; j < 2; j++) {
@@ -58,8 +71,8 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
             for (; k + 1 < stop; k += 2) {
                 const float *first = x + k * stride + i, *second = first + stride;
                 floats number = all_f32(first_number + (float)k), next = all_f32(first_number + (float)(k + 1));
-                prefetch((const char *)(first + LANE_GROUP * stride));
-                prefetch((const char *)(second + LANE_GROUP * stride));
+                prefetch_lanes(ahead, k, i, 2 * VECTOR_FLOATS);
+                prefetch_lanes(ahead, k + 1, i, 2 * VECTOR_FLOATS);
                 for (int j = 0; j < 2; j++) {
                     pair[j] = add_term(first + j * VECTOR_FLOATS, shifted[j], shifts, number, holes[j], lows[j],
                                        magics[j], &owns[j], &tops[j]);
@@ -85,7 +98,7 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
 #else
 ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
                                  const float *low, const float *hole, const float *shift, int shifts, float *own,
-                                 float *highest, double *sums) {
+                                 float *highest, double *sums, const Ahead *ahead) {
     float partial[N_TERMS], pair[N_TERMS];
     for (ptrdiff_t k = 0; k < n;) {
         ptrdiff_t stop = k + LANE_GROUP < n ? k + LANE_GROUP : n;
@@ -96,7 +109,7 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
                 pair[i] = 0;
             for (ptrdiff_t end = k + 2 < stop ? k + 2 : stop; k < end; k++) {
                 float number = first_number + (float)k, others[N_TERMS];
-                prefetch((const char *)(x + (k + LANE_GROUP) * stride));
+                prefetch_lanes(ahead, k, 0, N_TERMS);
                 for (int i = 0; i < N_TERMS; i++) {
                     float value = x[k * stride + i] - (shifts ? shift[i] : 0.0f);
                     others[i] = hole[i] == number ? (float)-INFINITY_F64 : value;

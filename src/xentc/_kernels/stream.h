@@ -54,6 +54,14 @@ static inline void prefetch(const char *address) {
  * fast so as by one step of 16 KiB into the first level, half of which that is, and long ones 1.1 times. */
 #define FAR_BYTES 16384
 #define NEAR_BYTES 4096
+static inline void prefetch_far(const char *address) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(address, 0, 2);
+#else
+    (void)address;
+#endif
+}
+
 static inline void prefetch_ahead(const char *reading) {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(reading + FAR_BYTES, 0, 2);
