@@ -31,8 +31,12 @@ cdef bint same_shape(cnp.ndarray a, cnp.ndarray b):
     return True
 
 
+cdef int bfloat16_number = -1   # NumPy's number of it, once it has been seen: to ask for a dtype's name takes 1 us
+
+
 cdef int dtype_code(cnp.ndarray array) except -2:
     """The code of a real dtype that the kernels read, else -1. A bool is none: few places take it."""
+    global bfloat16_number
     cdef int number = cnp.PyArray_TYPE(array), size
     if number == cnp.NPY_FLOAT32:
         return F32
@@ -46,8 +50,12 @@ cdef int dtype_code(cnp.ndarray array) except -2:
             return I64 if size == 8 else I32 if size == 4 else I16 if size == 2 else I8
         return U64 if size == 8 else U32 if size == 4 else U16 if size == 2 else U8
     # ml_dtypes' type, known by its name so that the package need not be there.
-    if cnp.PyTypeNum_ISUSERDEF(number) and (<object>array).dtype.name == "bfloat16":
-        return BF16
+    if cnp.PyTypeNum_ISUSERDEF(number):
+        if number == bfloat16_number:
+            return BF16
+        if (<object>array).dtype.name == "bfloat16":
+            bfloat16_number = number
+            return BF16
     return -1
 
 
