@@ -42,6 +42,8 @@ cdef enum:
     MAP_TILE = 1024                 # elements: a few operands of a tile stay in the first-level cache
     TOP_PICKS = 1 << 14             # of a tile: the heaps stay in the second-level cache
     SIGNAL_LOGITS = 1 << 23         # work between two looks for signals
+    ITEMS_TOGETHER = 8              # items that a thread takes at a time: what it prefetches is then its own
+    TURNS = 8                       # but every thread takes that many times, so that none waits long for another
     FOLD_BLOCKS = 4096              # blocks whose Totals are kept at a time
     SMALL_LOGITS = 1 << 13          # below this, releasing the GIL costs more than it gives
     LONG_ROW = 1 << 24              # a row this long is always cut, so that Ctrl-C works inside it
@@ -122,7 +124,7 @@ cdef void run_item(Task *task, Py_ssize_t item, int thread) noexcept nogil:
 cdef int run_items(Task *task, Py_ssize_t begin, Py_ssize_t end, int n_threads, bint small) except -1:
     """The region: every item once, in any order."""
     global team_has_run, last_team
-    cdef Py_ssize_t item
+    cdef Py_ssize_t item, together
     task.first = begin
     if small:
         for item in range(begin, end):
@@ -130,8 +132,9 @@ cdef int run_items(Task *task, Py_ssize_t begin, Py_ssize_t end, int n_threads, 
         return 0
     if n_threads > 1:
         team_has_run = 1
+    together = min(max((end - begin) // (n_threads * TURNS), <Py_ssize_t>1), <Py_ssize_t>ITEMS_TOGETHER)
     with nogil:
-        for item in prange(begin, end, schedule="dynamic", chunksize=1, num_threads=n_threads,
+        for item in prange(begin, end, schedule="dynamic", chunksize=together, num_threads=n_threads,
                            use_threads_if=n_threads > 1):
             run_item(task, item, threadid())
     last_team = task.team_size
