@@ -126,6 +126,7 @@ SHAPES = [
 ]
 OTHERS = [
     Case("nll", (65536, 1000), "nll_loss"),
+    Case("nll_tiny", (32, 10), "nll_loss"),
     Case("binary", (4096, 4096), "binary_cross_entropy"),
     Case("binary_tiny", (32, 10), "binary_cross_entropy"),
     Case("binary_logits", (4096, 4096), "binary_cross_entropy_with_logits"),
@@ -133,10 +134,14 @@ OTHERS = [
     Case("hinge", (4096, 4096), "hinge_embedding_loss"),
     Case("hinge_tiny", (32, 10), "hinge_embedding_loss"),
     Case("multilabel", (4096, 1000), "multilabel_margin_loss"),
+    Case("multilabel_tiny", (32, 10), "multilabel_margin_loss"),
     Case("softmax", (65536, 1000), "softmax"),
     Case("softmax_batch", (256, 1000), "softmax"),
+    Case("softmax_tiny", (32, 10), "softmax"),
     Case("log_softmax", (65536, 1000), "log_softmax"),
+    Case("log_softmax_tiny", (32, 10), "log_softmax"),
     Case("logsumexp", (65536, 1000), "logsumexp"),
+    Case("logsumexp_tiny", (32, 10), "logsumexp"),
     Case("score", (1024, 128256), "score"),
     Case("score_classifier", (65536, 1000), "score"),
     Case("top_logprobs", (1024, 128256), "top_logprobs"),
@@ -156,7 +161,8 @@ VARIED = ("language_model", "classifier", "classifier_batch", "tabular", "segmen
 _VARIANTS = [case for shape in SHAPES if shape.name in VARIED for case in _with_labels_and_dtypes(shape)]
 FULL = list(dict.fromkeys(case.name for case in (*SHAPES, *_VARIANTS, *OTHERS)))
 SLOW = ("language_model_32k", "mid", "tabular_2", "segmentation_150")  # and like another one
-QUICK = [case.name for case in (*SHAPES, *OTHERS) if case.name not in SLOW]
+TINY = ("nll_tiny", "multilabel_tiny", "softmax_tiny", "log_softmax_tiny", "logsumexp_tiny")
+QUICK = [case.name for case in (*SHAPES, *OTHERS) if case.name not in SLOW + TINY]
 
 
 def select(names: list[str], threads: int, smoke: bool = False) -> list[Case]:
