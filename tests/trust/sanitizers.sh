@@ -14,6 +14,7 @@ left_out=(
     --deselect tests/test_cli_process.py      # the same
     --deselect tests/test_hostile_files.py::test_what_claims_much_costs_nothing # RLIMIT_DATA: shadow memory is more
     --deselect tests/test_threads.py::test_releases_the_gil # a ratio of times
+    --deselect tests/trust/test_protected_pages.py::test_the_page_is_there # ends by a signal, which the sanitizer takes
     --deselect tests/test_dispatch.py::test_select_changes_the_kernels # -O1 of the sanitizers may make two ISAs agree
 )
 
