@@ -153,7 +153,6 @@ cdef extern from "stream.h" nogil:
     enum: FAR_BYTES
     void prefetch(const char *address)
     void prefetch_ahead(const char *reading)
-    void prefetch_far(const char *address)
 
 # The one fused type of the package: what arithmetic is done in. A function that no argument tells the type of takes
 # an unused one.

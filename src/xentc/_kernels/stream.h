@@ -63,12 +63,8 @@ static inline void prefetch_far(const char *address) {
 }
 
 static inline void prefetch_ahead(const char *reading) {
-#if defined(__GNUC__) || defined(__clang__)
-    __builtin_prefetch(reading + FAR_BYTES, 0, 2);
-    __builtin_prefetch(reading + NEAR_BYTES);
-#else
-    (void)reading;
-#endif
+    prefetch_far(reading + FAR_BYTES);
+    prefetch(reading + NEAR_BYTES);
 }
 
 #endif
