@@ -150,9 +150,9 @@ cdef extern from "score.h" nogil:
 cdef extern from "stream.h" nogil:
     void stream_copy(char *to, const char *from_, size_t n_bytes)
     void stream_fence()
-    enum: FAR_BYTES
     void prefetch(const char *address)
     void prefetch_ahead(const char *reading)
+    void prefetch_beside(const char *reading)
 
 # The one fused type of the package: what arithmetic is done in. A function that no argument tells the type of takes
 # an unused one.

@@ -50,7 +50,7 @@ cdef const real *load_elements(const Job *job, const Operand *operand, Py_ssize_
 cdef inline void prefetch_tile(const char *source, Py_ssize_t n_bytes) noexcept nogil:
     cdef Py_ssize_t k
     for k from 0 <= k < n_bytes by 64:
-        prefetch(source + FAR_BYTES + k)
+        prefetch_beside(source + k)
 
 
 cdef real *place_of(const Job *job, const Operand *operand, Py_ssize_t sample, real *buffer) noexcept nogil:

