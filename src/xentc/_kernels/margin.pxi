@@ -146,16 +146,20 @@ cdef void set_thresholds(Margin *margin, real _) noexcept nogil:
     margin.origin[0] = margin.origin_lost[0] = margin.below[0] = 0
     for p in range(margin.n_listed):
         margin.origin[p + 1] = <double>sorted[p] - 1.0
-        margin.origin_lost[p + 1] = two_sum_lost(sorted[p], -1.0) if fabs(sorted[p]) < INFINITY else 0.0
+        if real is double:
+            margin.origin_lost[p + 1] = two_sum_lost(sorted[p], -1.0) if fabs(sorted[p]) < INFINITY else 0.0
         thresholds[p] = sorted[p] - <real>1
         margin.bounds[p] = thresholds[p]
         if p > 0:
-            distance = margin.origin_lost[p + 1] - margin.origin_lost[p]
+            distance = 0
+            if real is double:
+                distance = margin.origin_lost[p + 1] - margin.origin_lost[p]
             if margin.origin[p + 1] != margin.origin[p]:        # two of -inf are no distance apart
                 distance += margin.origin[p + 1] - margin.origin[p]
             step = p * distance
-            if total + step < INFINITY:
-                lost += two_sum_lost(total, step)
+            if real is double:
+                if total + step < INFINITY:
+                    lost += two_sum_lost(total, step)
             total += step
         margin.below[p + 1] = total + lost
 
@@ -196,11 +200,12 @@ cdef inline void add_pairs(const Margin *margin, const real *x, double *total, d
 
 cdef double fold_exact_lanes(double *total, double *lost, real _) noexcept nogil:
     cdef Py_ssize_t lane, half = LANES // 2
+    if real is float:
+        return fold_lanes(total)
     while half > 0:
         for lane in range(half):
-            if real is double:
-                lost[lane] += lost[lane + half]
-            add_to_lane(total + lane, lost + lane, total[lane + half], _)
+            lost[lane] += lost[lane + half] + two_sum_lost(total[lane], total[lane + half])
+            total[lane] += total[lane + half]
         half //= 2
     return total[0] + lost[0] if total[0] < INFINITY else total[0]      # what an infinity was rounded by is nan
 
