@@ -8,6 +8,8 @@
  * c) A function returns whether an element may not be what the function is for: a target not hard, or a number not
  *    surely in [0, 1] (-0 is not). The caller then looks closer, or takes the losses of soft targets.
  * d) slopes is a literal: whether grad is written, times scale.
+ * e) A loss of logits is one chain of 16 operations, 70 cycles, too long for a core to have enough of them under way.
+ *    What can lie beside the chain does: the square, the skew, the look for nan.
  */
 #ifndef XENTC_MAP_TERMS_H
 #define XENTC_MAP_TERMS_H
@@ -131,9 +133,12 @@ ALWAYS_INLINE floats minus_log(floats one, floats x) {
     return floats_of(smaller_words(words_of(loss), words_of(all_f32((float)-LOWEST_LOG))));
 }
 
-ALWAYS_INLINE floats one_nan(floats x) {
-    return choose(compare(x, x, _CMP_UNORD_Q), all_f32(from_bits_f32(0x7fc00000u)), x);
+/* One nan for all, where x is. */
+ALWAYS_INLINE floats nan_of(floats x, floats y) {
+    return choose(compare(x, x, _CMP_UNORD_Q), all_f32(from_bits_f32(0x7fc00000u)), y);
 }
+
+ALWAYS_INLINE floats one_nan(floats x) { return nan_of(x, x); }
 
 ALWAYS_INLINE floats binary_slopes(floats x, floats t) {
     floats spread = multiply(subtract(all_f32(1.0f), x), x);
@@ -176,8 +181,8 @@ ALWAYS_INLINE floats decay_floats(floats x) {
     floats y = larger_of(all_f32(-127.0f * (float)LN2), with_bits(x, all_f32(-0.0f)));
     floats n = subtract(multiply_add(y, all_f32((float)(EXP_STEPS * LOG2E)), magic), magic);
     reduce_floats(y, magic, 1, &r, &scale);
-    r = multiply_add(n, all_f32((float)(-SKEW_F32 / EXP_STEPS)), r);
-    return multiply_add(multiply(poly_floats(r, 1.0f), r), scale, scale);
+    floats right = multiply_add(n, all_f32((float)(-SKEW_F32 / EXP_STEPS)), r);
+    return multiply_add(multiply_add(multiply(r, r), upper_poly_floats(r, 1.0f), right), scale, scale);
 }
 
 ALWAYS_INLINE floats log1p_floats(floats e) {
@@ -209,7 +214,7 @@ ALWAYS_INLINE int logit_hard_terms_f32(const float *x, const float *target, int 
             floats slope = add(flip(logistic_floats(facing, e, inverse), signs), all_f32(0.0f));
             store_f32(grad + i, one_nan(multiply(all_f32(scale), slope)));
         }
-        store_f32(loss + i, one_nan(softplus_floats(facing, log1p_floats(e))));
+        store_f32(loss + i, nan_of(logit, softplus_floats(facing, log1p_floats(e))));
     }
     return any_of(odd);
 }
