@@ -3,8 +3,8 @@
 Label smoothing costs arithmetic that the memory's slowness hides, and bfloat16 gains as far as memory, not arithmetic,
 was the limit. So both depend on how fast the memory happens to be. In each round the same logits are read by NumPy's
 max (the roofline), by cross_entropy in float32, smoothed, and in bfloat16; the rounds are sorted by the roofline's
-speed, which no result goes into, and a line of the table is a sixth of them. Below it, what one core does on data in cache:
-with all cores at that rate, arithmetic is the limit.
+speed, which no result goes into, and a line of the table is a sixth of them. Below it, what one core does on data in
+cache: with all cores at that rate, arithmetic is the limit.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def main() -> None:
             timings.append(round_of)
     report(timings)
     best = {name: min(timed(call) for _ in range(2000)) for name, call in calls(IN_CACHE, 1).items()}
-    print("one core, in cache:", ", ".join(f"{name} {rate(IN_CACHE, seconds):.2f} Ge/s" for name, seconds in best.items()))
+    rates = ", ".join(f"{name} {rate(IN_CACHE, seconds):.2f}" for name, seconds in best.items())
+    print(f"one core, in cache, Ge/s: {rates}")
 
 
 if __name__ == "__main__":
