@@ -258,3 +258,12 @@ def test_numbers_beyond_float64(name: str) -> None:
     value = np.full(3 if name == "weight" else 2, np.longdouble("1e400") if wide else inf)
     loss, _ = xentc.cross_entropy(X, [0, 1], reduction="none", return_grad=True, **{name: value})
     assert np.isfinite(loss).all() == (name == "grad_output")
+
+
+@pytest.mark.parametrize("gap", [100, 177, 400, 590])
+def test_a_target_far_below_has_a_share(isa: str, gap: int) -> None:
+    """Of the whole gradient only that of the squared logsumexp is left at the target, whose class weighs nothing."""
+    input = np.array([[3.0, 3.0 - gap]])
+    options = {"weight": [1.0, 0.0], "lse_square_scale": 0.5, "reduction": "sum"}
+    _, grad = xentc.cross_entropy(input, [1], return_grad=True, **options)
+    np.testing.assert_allclose(grad[0, 1], 3 * np.exp(-float(gap)), rtol=1e-13)

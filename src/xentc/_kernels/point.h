@@ -20,7 +20,7 @@ typedef struct {
 } SoftmaxPoint;
 
 #define SQRT2 1.4142135623730951
-#define FAR_EXPONENT 200.0
+#define FAR_EXPONENT 865.0 /* 600 nats: below it the target's own share is no longer told from 0 */
 #define FAR_LOGIT (-1e5)
 
 /* Of double terms: every operation's error is below the promise of 8 ULP. */
