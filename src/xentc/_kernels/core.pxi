@@ -74,6 +74,11 @@ cdef extern from "terms.h" nogil:
     void exp_scaled_terms_f32(const float *x, float low, float magic, float factor, float *terms)
     void exp_scaled_terms_f64(const double *x, double low, double magic, double factor, double *terms)
 
+cdef extern from "stretch.h" nogil:
+    const bint HAS_STRETCH
+    void add_stretches_f32(const char *x, bint bf16, bint f16, const char *memory, Py_ssize_t step,
+                           Py_ssize_t n_stretches, int n_pairs, float low, float magic, float *highest, double *sum_exp)
+
 cdef extern from "half.h" nogil:
     float widen_f16(uint16_t half)
     float widen_bf16(uint16_t half)

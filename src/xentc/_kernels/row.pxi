@@ -40,7 +40,7 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     cdef LaneSums sums
     cdef real low = lowest_of(part.exponent, _), magic = magic_of(part.exponent, _)
     cdef real *highest = <real *>sums.highest
-    cdef Py_ssize_t k, lane
+    cdef Py_ssize_t k = begin, n, lane
     cdef int loop = loop_over(job, row, _)
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
@@ -50,8 +50,10 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     if job.spread != SPREAD_NONE:
         memset(sums.spread_sum, 0, sizeof(sums.spread_sum))
         memset(sums.spread_mass, 0, sizeof(sums.spread_mass))
-    for k from begin <= k < end by CHUNK:
-        add_span(job, row, k, min(end - k, <Py_ssize_t>CHUNK), loop, low, magic, &sums)
+    while k < end:
+        n = span_length(job, row, k, end, loop, _)
+        add_span(job, row, k, n, loop, low, magic, &sums)
+        k += n
     part.sum_exp = fold_lanes(sums.sum_exp)
     if real is double:
         part.sum_exp += fold_lanes(sums.lost)

@@ -1,13 +1,15 @@
-# A piece of a row, at most CHUNK of its columns: loaded, cut into runs of whole groups, and added up lane by lane.
+# A piece of a row: loaded, cut into runs of whole groups, and added up lane by lane. At most CHUNK of its columns, or
+# many times as many where nothing has to be loaded.
 #
 # a) The group of logits that holds the hole is read from a copy with -inf in its place. The tail of a row is padded the
 #    same way, so that no length has code of its own. Both copies come last, in a run of their own.
 # b) Float lanes are added up in pairs of groups and folded into double ones every GROUPS pairs: 32 float lanes alone
 #    drift by hundreds of ULP. Where they are folded depends on the number of columns and on the hole alone.
+#    GROUPS divides a CHUNK, so that pieces of any number of them are folded alike.
 # c) What a spread target needs (label smoothing, probabilities) rides along in the same pass.
 
 cdef enum:
-    GROUPS = 11             # pairs of groups of LANES, between two foldings of float sums into double ones
+    GROUPS = 8              # pairs of groups of LANES, between two foldings of float sums into double ones
 
 
 # What the lanes have come to.
@@ -110,6 +112,25 @@ cdef inline void fold_partial(LaneSums *sums, real *partial, real *spread_sum, r
         partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
 
 
+cdef inline bint has_stretches(int loop, real _) noexcept nogil:
+    if real is float:
+        return HAS_STRETCH and not spreads(loop)
+    else:
+        return False
+
+
+cdef inline void add_stretches(Run *run, real low, real magic, int loop, real *highest, LaneSums *sums) noexcept nogil:
+    """As many times 2 GROUPS of a run as it has."""
+    cdef Py_ssize_t n = run.n_groups // (2 * GROUPS), item = 2 if widens(loop) else <Py_ssize_t>sizeof(real)
+    if real is float:
+        add_stretches_f32(run.logits, loop == LOOP_BF16, loop == LOOP_F16, run.memory, run.step, n, GROUPS, low, magic,
+                          highest, sums.sum_exp)
+    n *= 2 * GROUPS
+    run.logits += n * LANES * item
+    run.memory += n * run.step
+    run.n_groups -= n
+
+
 cdef inline void add_groups(const Run *runs, Py_ssize_t n_runs, real low, real magic, real origin, real keep,
                             real share, int loop, LaneSums *restrict sums) noexcept nogil:
     # Called with loop as a literal: one body, compiled once for each. origin comes scaled.
@@ -126,6 +147,8 @@ cdef inline void add_groups(const Run *runs, Py_ssize_t n_runs, real low, real m
         partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
     for r in range(n_runs):
         run = runs[r]
+        if has_stretches(loop, low) and room == 2 * GROUPS:
+            add_stretches(&run, low, magic, loop, highest, sums)
         n_left = run.n_groups
         while n_left > 0:
             stop = n_left - min(n_left, room)
@@ -270,7 +293,7 @@ cdef void pad_span(const Job *job, const char *logits, const real *weight, const
 
 cdef const real *cut_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, int loop, Span *span,
                           real _) noexcept nogil:
-    """Columns k to k + n, at most CHUNK of them, in runs; returns them where they are of type real."""
+    """Columns k to k + n in runs: at most CHUNK, or what lies ready. Returns them where they are of type real."""
     cdef bint halves = widens(loop)
     cdef Py_ssize_t stride = job.input.class_stride_bytes, item = 2 if halves else <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t step = LANES * stride if 0 < stride <= <Py_ssize_t>sizeof(double) else 0
@@ -296,6 +319,26 @@ cdef const real *cut_span(const Job *job, const RowView *row, Py_ssize_t k, Py_s
         span.n_runs += 1
     pad_span(job, logits, weight, given, n, hole, loop, span, _)
     return x
+
+
+cdef inline bint lies_ready(const Job *job, const RowView *row, int loop, real _) noexcept nogil:
+    """Whether the logits, and the probabilities if there are any, are read where they lie."""
+    if widens(loop):
+        return True
+    if transforms(job, row.shift) or not is_real(&job.input, job.input.class_stride_bytes, row.logits, _):
+        return False
+    return job.spread != SPREAD_GIVEN or is_real(&job.target, job.target.class_stride_bytes, row.probabilities, _)
+
+
+cdef Py_ssize_t span_length(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t end, int loop,
+                            real _) noexcept nogil:
+    """How many columns from k on make the next span: a CHUNK, or as many whole ones as lie ready without the hole."""
+    cdef Py_ssize_t n = (end - k) // CHUNK * CHUNK
+    if k <= row.hole < k + n:
+        n = (row.hole - k) // CHUNK * CHUNK
+    if n <= CHUNK or not lies_ready(job, row, loop, _):
+        return min(end - k, <Py_ssize_t>CHUNK)
+    return n
 
 
 cdef void add_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, int loop, real low, real magic,
