@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import strategies
 from amount import examples
 from hypothesis import given, settings
@@ -85,6 +86,22 @@ def test_contiguous_classes(
     assert bits(pairs, pair_labels, weight, axis=-1) == expected[: 2 * half], "in two dimensions"
     swapped = bits(pairs.swapaxes(0, 1), pair_labels.T, weight, axis=-1)
     assert swapped == [expected[i] for i in np.arange(2 * half).reshape(2, half).T.flat], "in two, swapped"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("n_classes", [2048, 2049, 6144, 16384, 40_000])
+def test_what_is_read_where_it_lies(isa: str, dtype: np.dtype, n_classes: int, smoothing: float) -> None:
+    """Many classes at once, but for the target's: as in the pieces in which others are loaded."""
+    rng = np.random.default_rng(n_classes)
+    row = (rng.normal(size=(1, n_classes)) * 3).astype(dtype)
+    targets = [0, 31, 2047, 2048, 2049, 4095, 4096, 9000, 16383, 16384, 20_480, n_classes - 1, -100]
+    for target in (target for target in targets if target < n_classes):
+        options = {"label_smoothing": smoothing, "reduction": "none", "return_grad": True, "num_threads": 1}
+        loss, grad = xentc.cross_entropy(row, [target], **options)
+        for other in (strategies.at_offset(row, 1), row.astype(dtype.newbyteorder())):
+            other_loss, other_grad = xentc.cross_entropy(other, [target], **options)
+            assert other_loss.tobytes() == loss.tobytes(), target
+            assert other_grad.tobytes() == grad.tobytes(), target
 
 
 @settings(max_examples=examples(120))
