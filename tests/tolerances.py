@@ -173,5 +173,7 @@ def _row_sizes(steps: reference.Steps, transformed: bool, smoothed: bool, arithm
         pull = total + reference.term(square, 2 * lse_size)[:, None]
         loss = loss + ((pull * steps.softmax + size) * rounding).sum(axis=1)
         grad = grad + pull * steps.softmax * (rounding + mean_rounding)
+    # A probability below the smallest normal number may be 0, whatever it is multiplied with.
     floor = np.longdouble(np.finfo(arithmetic).tiny) * 4 / np.finfo(arithmetic).eps
-    return loss + total[:, 0] * floor, grad + (total + square[:, None]) * floor
+    multiplier = total + reference.term(square, 1 + 2 * np.abs(steps.lse))[:, None]
+    return loss + total[:, 0] * floor, grad + multiplier * floor
