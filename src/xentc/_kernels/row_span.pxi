@@ -343,7 +343,7 @@ cdef Py_ssize_t span_length(const Job *job, const RowView *row, Py_ssize_t k, Py
 
 cdef void add_span(const Job *job, const RowView *row, Py_ssize_t k, Py_ssize_t n, int loop, real low, real magic,
                    LaneSums *sums) noexcept nogil:
-    """Columns k to k + n, at most CHUNK of them, but for the hole."""
+    """Columns k to k + n, as many as span_length() says, but for the hole."""
     cdef Span span
     cdef int pad_loop = loop if job.spread == SPREAD_NONE else \
         LOOP_GIVEN_WEIGHT if job.spread == SPREAD_GIVEN else LOOP_WEIGHT
