@@ -13,7 +13,6 @@ import zipfile
 
 import numpy as np
 import pytest
-from amount import examples
 from cli_tools import complaint, header, npy, run, save
 from test_cli_files import HOSTILE as HOSTILE_NPY
 
@@ -184,7 +183,7 @@ def mutated(rng, data):
 @pytest.mark.filterwarnings("error")
 def test_mutated_headers(tmp_path, rng):
     """tests/trust/mutate_files.py is the same for as many as one likes, and for other formats."""
-    count = examples(300)
+    count = 300  # whatever the share: one mutant in eleven can be read, so that of a few all may be refused
     (targets,) = save(tmp_path, targets=np.zeros(4, np.int64))
     seeds = [*GOOD.items(), (".npz", PACKED), (".npz", archive(method=zipfile.ZIP_DEFLATED))]
     before, refused = memory("RssAnon"), 0
