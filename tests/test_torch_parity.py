@@ -180,7 +180,9 @@ def agree_on_purpose(case: Case) -> None:
     # A sample of which nothing is left, as it is ignored or its coefficients are all 0: gradient 0 whatever its logits
     # hold, torch's is nan where one is not finite.
     removed = absent.all(axis=-1)
-    case.rows[removed] = np.where(np.isfinite(case.rows[removed]), case.rows[removed], 0)
+    # A zero of that dtype: NumPy 2.0 frees what it should keep when it promotes a bfloat16 with Python's 0.
+    zero = case.rows.dtype.type(0)
+    case.rows[removed] = np.where(np.isfinite(case.rows[removed]), case.rows[removed], zero)
     # A coefficient of 0 (weight or probability) at a class of -inf: nothing, torch's is 0 times inf. With an index and
     # no smoothing, torch does not read that class either.
     if case.soft or "label_smoothing" in case.options:

@@ -27,7 +27,7 @@ wheel_of() { # NAME: of the source distribution, made in that environment
 
 suite() { # NAME; in a copy of the tests, so that no tree is imported from
     mkdir -p "$work/tests/$1"
-    cp -r "$tree"/{tests,src,docs,examples,.ci,pyproject.toml,README.md,CONTRIBUTING.md,CHANGELOG.md,benchmarks} "$work/tests/$1"
+    cp -r "$tree"/{tests,src,docs,examples,.ci,pyproject.toml,README.md,CONTRIBUTING.md,CHANGELOG.md,LICENSE,benchmarks} "$work/tests/$1"
     cd "$work/tests/$1"
     inside "$1" python -c 'import numpy, sys, xentc; print("Python", sys.version.split()[0], "NumPy", numpy.__version__, xentc.__file__)'
     # shellcheck disable=SC2086 # names of files
