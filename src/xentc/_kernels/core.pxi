@@ -154,6 +154,8 @@ cdef extern from "score.h" nogil:
 
 cdef extern from "stream.h" nogil:
     void stream_copy(char *to, const char *from_, size_t n_bytes)
+    void stream_terms(char *to, const void *from_, size_t n_bytes)
+    size_t line_ahead(const char *to)
     void stream_fence()
     void prefetch(const char *address)
     void prefetch_ahead(const char *reading)

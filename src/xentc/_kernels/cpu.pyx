@@ -13,11 +13,17 @@ cdef extern from *:
                __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
     }
+    static int xentc_is_intel(void) {
+        __builtin_cpu_init();
+        return __builtin_cpu_is("intel");
+    }
     #else
     static int xentc_supports(int level) { (void)level; return 0; }
+    static int xentc_is_intel(void) { return 0; }
     #endif
     """
     int xentc_supports(int level) nogil
+    int xentc_is_intel() nogil
 
 
 def supports(str isa):
@@ -29,3 +35,8 @@ def supports(str isa):
     if isa == "x86_v4":
         return bool(xentc_supports(4))
     return False
+
+
+def is_intel():
+    """Whether Intel made this CPU. No result depends on it."""
+    return bool(xentc_is_intel())

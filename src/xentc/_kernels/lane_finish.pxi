@@ -286,8 +286,7 @@ cdef void store_classes(const Job *job, const Operand *operand, const Tile *tile
                 write_number(to + i * stride + j * class_bytes, operand.code, grad[j * tile.width + i])
     else:
         for j in range(n):
-            store_run(operand, grad + j * tile.width, tile.n, to + j * class_bytes, stride, job.stream_grad,
-                      tile.narrowed)
+            store_run(operand, grad + j * tile.width, tile.n, to + j * class_bytes, stride, False, tile.narrowed)
 
 
 cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
@@ -296,7 +295,7 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef const real *given
     cdef real *grad = <real *>tile.grad
     cdef char *to = sample_pointer(job, &job.grad_out, tile.first)
-    cdef bint direct = (not job.stream_grad and job.softcap == 0 and tile.n == tile.width
+    cdef bint direct = (job.softcap == 0 and tile.n == tile.width
                         and is_real(&job.grad_out, job.grad_out.stride_bytes[job.n_axes - 1], to, _)
                         and job.grad_out.class_stride_bytes % <Py_ssize_t>sizeof(real) == 0)
     if direct:
@@ -333,5 +332,3 @@ cdef void lane_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scr
         if job.grad_out.data != NULL:
             grad_tile(job, &tile, _)
         begin += tile.n
-    if job.stream_grad:
-        stream_fence()

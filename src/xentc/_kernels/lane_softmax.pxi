@@ -248,7 +248,7 @@ cdef void write_tile_entries(const Job *job, const Operand *operand, Tile *tile,
                              const real *numbers, Py_ssize_t k, Py_ssize_t n, int kind) noexcept nogil:
     """Entries k to k + n of every sample: where they belong, or in the tile's buffer first."""
     cdef char *to = sample_pointer(job, operand, tile.first) + k * operand.class_stride_bytes
-    cdef bint direct = (not job.stream_grad and tile.n == tile.width
+    cdef bint direct = (tile.n == tile.width
                         and is_real(operand, operand.stride_bytes[job.n_axes - 1], to, <real>0)
                         and operand.class_stride_bytes % <Py_ssize_t>sizeof(real) == 0)
     if direct:
@@ -289,5 +289,3 @@ cdef void lane_softmax_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, c
         if job.operation != LOGSUMEXP or job.grad_out.data != NULL:
             write_softmax_tile(job, &tile, _)
         begin += tile.n
-    if job.stream_grad:
-        stream_fence()

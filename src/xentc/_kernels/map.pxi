@@ -64,14 +64,14 @@ cdef real *place_of(const Job *job, const Operand *operand, Py_ssize_t sample, r
 
 
 cdef void store_elements(const Job *job, const Operand *operand, Py_ssize_t sample, Py_ssize_t n, const real *values,
-                         char *narrowed) noexcept nogil:
+                         bint streams, char *narrowed) noexcept nogil:
     cdef Py_ssize_t stride = operand.stride_bytes[job.n_axes - 1], done = 0, step
     cdef char *to
     while done < n:
         step = min(n - done, operand.run_length - (sample + done) % operand.run_length)
         to = sample_pointer(job, operand, sample + done)
         if <const char *>(values + done) != to:
-            store_run(operand, values + done, step, to, stride, False, narrowed)
+            store_run(operand, values + done, step, to, stride, streams, narrowed)
         done += step
 
 
@@ -137,7 +137,9 @@ cdef bint map_tile(const Job *job, Py_ssize_t sample, Py_ssize_t n, real *buffer
     cdef real scale = 1 if scaled_last else <real>job.grad_scale
     cdef double spare_sums[LANES]
     if job.grad_out.data != NULL:
-        grad = buffers + 6 * size if job.n_folded > 1 else place_of(job, &job.grad_out, sample, buffers + 6 * size)
+        grad = buffers + 6 * size
+        if job.n_folded == 1 and not job.stream_grad:
+            grad = place_of(job, &job.grad_out, sample, grad)
     if job.pos_weight.data != NULL:
         factor = load_elements(job, &job.pos_weight, sample, n, False, buffers + 2 * size)
     if keeps:
@@ -159,13 +161,13 @@ cdef bint map_tile(const Job *job, Py_ssize_t sample, Py_ssize_t n, real *buffer
         multiply(load_elements(job, &job.grad_output, sample, n, False, buffers + 4 * size), n, grad)
     # What was read is not needed any more: its buffers hold what is narrowed.
     if job.loss_out.data != NULL:
-        store_elements(job, &job.loss_out, sample, n, loss, <char *>(buffers + 2 * size))
+        store_elements(job, &job.loss_out, sample, n, loss, False, <char *>(buffers + 2 * size))
     elif keeps:
         sum_values(loss, n, sums.loss)
     if grad != NULL and job.n_folded > 1:
         fold_grad(job, sample, grad, n, &sums.grad)
     elif grad != NULL:
-        store_elements(job, &job.grad_out, sample, n, grad, <char *>(buffers + 2 * size))
+        store_elements(job, &job.grad_out, sample, n, grad, job.stream_grad, <char *>(buffers + 2 * size))
     return True
 
 
@@ -182,6 +184,8 @@ cdef void map_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scra
             return
         begin += n
     totals.loss = fold_lanes(sums.loss)
+    if job.stream_grad:
+        stream_fence()
 
 
 cdef size_t map_scratch(const Job *job) noexcept nogil:

@@ -2,10 +2,12 @@
 
 
 cdef inline void grad_groups(const real *restrict x, const real *weight, const real *given, Py_ssize_t n_groups,
-                             real low, real magic, real scale, real push, real keep, real share, int loop,
-                             real *restrict grad) noexcept nogil:
-    # x and grad are never the same memory (see row_grad_part). loop is a literal.
+                             real low, real magic, real scale, real push, real keep, real share, bint streams,
+                             int loop, real *restrict grad) noexcept nogil:
+    # x and grad are never the same memory (see row_grad_part). streams and loop are literals. What is streamed begins
+    # with a line.
     cdef real terms[LANES]
+    cdef real entries[LANES]
     cdef Py_ssize_t g, lane, k
     cdef real value, mass
     for g in range(n_groups):
@@ -17,47 +19,70 @@ cdef inline void grad_groups(const real *restrict x, const real *weight, const r
                 mass = madd(given[k + lane], keep, share) if takes_given(loop) else share
                 mass = mass * weight[k + lane] if weighs(loop) else mass
                 value = (<real>0 if scale == 0 else value) - push * mass
-            grad[k + lane] = value
+            if streams:
+                entries[lane] = value
+            else:
+                grad[k + lane] = value
+        if streams:
+            stream_terms(<char *>(grad + k), entries, sizeof(entries))
+
+
+cdef inline void grad_loop(const real *x, const real *weight, const real *given, Py_ssize_t n_groups, real low,
+                           real magic, real scale, real push, real keep, real share, bint streams, int loop,
+                           real *grad) noexcept nogil:
+    if streams:
+        grad_groups(x, weight, given, n_groups, low, magic, scale, push, keep, share, True, loop, grad)
+    else:
+        grad_groups(x, weight, given, n_groups, low, magic, scale, push, keep, share, False, loop, grad)
 
 
 cdef void grad_dense(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n_groups,
-                     real low, real magic, real scale, real push, real *grad) noexcept nogil:
+                     real low, real magic, real scale, real push, bint streams, real *grad) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
     if job.spread == SPREAD_NONE:
-        grad_groups(x, x, x, n_groups, low, magic, scale, push, keep, share, LOOP_NONE, grad)
+        grad_loop(x, x, x, n_groups, low, magic, scale, push, keep, share, streams, LOOP_NONE, grad)
     elif job.spread == SPREAD_EVEN:
-        grad_groups(x, x, x, n_groups, low, magic, scale, push, keep, share, LOOP_EVEN, grad)
+        grad_loop(x, x, x, n_groups, low, magic, scale, push, keep, share, streams, LOOP_EVEN, grad)
     elif job.spread == SPREAD_WEIGHT:
-        grad_groups(x, weight, x, n_groups, low, magic, scale, push, keep, share, LOOP_WEIGHT, grad)
+        grad_loop(x, weight, x, n_groups, low, magic, scale, push, keep, share, streams, LOOP_WEIGHT, grad)
     elif weight == NULL:
-        grad_groups(x, x, given, n_groups, low, magic, scale, push, keep, share, LOOP_GIVEN, grad)
+        grad_loop(x, x, given, n_groups, low, magic, scale, push, keep, share, streams, LOOP_GIVEN, grad)
     else:
-        grad_groups(x, weight, given, n_groups, low, magic, scale, push, keep, share, LOOP_GIVEN_WEIGHT, grad)
+        grad_loop(x, weight, given, n_groups, low, magic, scale, push, keep, share, streams, LOOP_GIVEN_WEIGHT, grad)
 
 
-cdef void grad_run(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n, real low,
+cdef void grad_few(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t n, real low,
                    real magic, real scale, real push, real *grad) noexcept nogil:
-    """n logits; the tail is padded to a group."""
+    """Fewer than LANES logits, padded to a group."""
     cdef real group[LANES]
     cdef real grad_group[LANES]
     cdef real weights[LANES]
     cdef real probabilities[LANES]
     cdef const real *padded = NULL
-    cdef Py_ssize_t whole = n - n % LANES
-    grad_dense(job, x, weight, given, whole // LANES, low, magic, scale, push, grad)
-    if whole == n:
-        return
     memset(group, 0, sizeof(group))
-    memset(weights, 0, sizeof(weights))
-    memset(probabilities, 0, sizeof(probabilities))
-    memcpy(group, x + whole, (n - whole) * sizeof(real))
+    memcpy(group, x, n * sizeof(real))
     if weight != NULL:
-        memcpy(weights, weight + whole, (n - whole) * sizeof(real))
+        memset(weights, 0, sizeof(weights))
+        memcpy(weights, weight, n * sizeof(real))
         padded = weights
     if given != NULL:
-        memcpy(probabilities, given + whole, (n - whole) * sizeof(real))
-    grad_dense(job, group, padded, probabilities, 1, low, magic, scale, push, grad_group)
-    memcpy(grad + whole, grad_group, (n - whole) * sizeof(real))
+        memset(probabilities, 0, sizeof(probabilities))
+        memcpy(probabilities, given, n * sizeof(real))
+    grad_dense(job, group, padded, probabilities, 1, low, magic, scale, push, False, grad_group)
+    memcpy(grad, grad_group, n * sizeof(real))
+
+
+cdef void grad_run(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t head,
+                   Py_ssize_t n, real low, real magic, real scale, real push, bint streams, real *grad) noexcept nogil:
+    """n logits: `head` of them, whole groups, and what is left."""
+    cdef Py_ssize_t whole = (n - head) // LANES, tail = head + whole * LANES
+    if head > 0:
+        grad_few(job, x, weight, given, head, low, magic, scale, push, grad)
+    grad_dense(job, x + head, from_(weight, head), from_(given, head), whole, low, magic, scale, push, streams,
+               grad + head)
+    if tail < n:
+        grad_few(job, x + tail, from_(weight, tail), from_(given, tail), n - tail, low, magic, scale, push,
+                 grad + tail)
 
 
 cdef void apply_slopes(const Job *job, const char *logits, Py_ssize_t n, real *grad, real *buffer) noexcept nogil:
@@ -73,7 +98,7 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
     cdef real low = lowest_of(point.exponent, _), magic = magic_of(point.exponent, _)
     cdef real scale = <real>(product(point.pull, point.inverse) / job.temperature)
     cdef real push = <real>(point.push / job.temperature)
-    cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k, n, i
+    cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k = begin, n, i, head
     cdef char *to = sample_pointer(job, &job.grad_out, sample)
     cdef const real *x
     cdef real *grad
@@ -82,11 +107,15 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
     row.logits = sample_pointer(job, &job.input, sample)
     row.probabilities = sample_pointer(job, &job.target, sample)
     row.shift, row.buffer = point.shift, buffer
-    for k from begin <= k < end by CHUNK:
+    cdef bint direct = job.softcap == 0 and is_real(&job.grad_out, stride, to, _)
+    cdef bint streams = direct and job.stream_grad
+    while k < end:
+        # What is streamed is written by lines, which begin where they do: no entry knows what it is grouped with.
         n = min(end - k, <Py_ssize_t>CHUNK)
-        grad = <real *>(to + k * stride)
-        if job.stream_grad or job.softcap != 0 or not is_real(&job.grad_out, stride, to + k * stride, _):
-            grad = spare
+        grad = <real *>(to + k * stride) if direct else spare
+        head = before_line(grad, n, streams)
+        if head > 0:
+            n = min(n, head + CHUNK - LANES)
         if scale != scale:
             for i in range(n):
                 grad[i] = <real>NAN
@@ -97,11 +126,12 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
             if <const real *>grad == x:     # in place: gcc would read and write number by number, lest they overlap
                 memcpy(buffer, x, n * sizeof(real))
                 x = <const real *>buffer
-            grad_run(job, x, weights_from(job, k, _), load_given(job, &row, k, n, _), n,
-                     low, magic, scale, push, grad)
+            grad_run(job, x, weights_from(job, k, _), load_given(job, &row, k, n, _), head, n, low, magic, scale, push,
+                     streams, grad)
             if k <= point.hole < k + n:
                 grad[point.hole - k] = <real>(point.at_hole / job.temperature)
             if job.softcap != 0:
                 apply_slopes(job, row.logits + k * job.input.class_stride_bytes, n, grad, spare + CHUNK)
         if grad == spare:
             store_run(&job.grad_out, grad, n, to + k * stride, stride, job.stream_grad, <char *>(spare + CHUNK))
+        k += n

@@ -1,57 +1,80 @@
 # What is written to the classes of a row, once its sums are known: its logits once more, from cache.
 
 cdef inline void write_groups(const real *restrict x, const real *restrict numbers, Py_ssize_t n_groups, real low,
-                              real magic, real scale, real top, real nll, real pull, int kind,
+                              real magic, real scale, real top, real nll, real pull, bint streams, int kind,
                               real *restrict to) noexcept nogil:
-    # kind is a literal.
+    # streams and kind are literals. What is streamed begins with a line.
     cdef real terms[LANES]
+    cdef real entries[LANES]
+    cdef real entry
     cdef Py_ssize_t g, lane, k
     for g in range(n_groups):
         k = g * LANES
-        if kind == GRAD_FROM_SOFTMAX:
-            for lane in range(LANES):
-                to[k + lane] = softmax_entry(x[k + lane], x[k + lane], numbers[k + lane], top, nll, pull, GRAD_SOFTMAX)
-            continue
-        exp_scaled_terms(x + k, low, magic, scale, terms)
+        if kind != GRAD_FROM_SOFTMAX:
+            exp_scaled_terms(x + k, low, magic, scale, terms)
         for lane in range(LANES):
-            to[k + lane] = softmax_entry(x[k + lane], terms[lane], numbers[k + lane], top, nll, pull, kind)
+            if kind == GRAD_FROM_SOFTMAX:
+                entry = softmax_entry(x[k + lane], x[k + lane], numbers[k + lane], top, nll, pull, GRAD_SOFTMAX)
+            else:
+                entry = softmax_entry(x[k + lane], terms[lane], numbers[k + lane], top, nll, pull, kind)
+            if streams:
+                entries[lane] = entry
+            else:
+                to[k + lane] = entry
+        if streams:
+            stream_terms(<char *>(to + k), entries, sizeof(entries))
+
+
+cdef inline void write_loop(const real *x, const real *numbers, Py_ssize_t n_groups, real low, real magic, real scale,
+                            real top, real nll, real pull, bint streams, int kind, real *to) noexcept nogil:
+    if streams:
+        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, True, kind, to)
+    else:
+        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, False, kind, to)
 
 
 cdef void write_dense(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n_groups, int kind,
-                      real *to) noexcept nogil:
+                      bint streams, real *to) noexcept nogil:
     cdef real low = lowest_of(point.exponent, <real>0), magic = magic_of(point.exponent, <real>0)
     cdef real scale = <real>point.inverse, top = <real>point.row_max, nll = <real>point.nll, pull = <real>point.pull
     if kind == VALUE_SOFTMAX:
-        write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, VALUE_SOFTMAX, to)
+        write_loop(x, x, n_groups, low, magic, scale, top, nll, pull, streams, VALUE_SOFTMAX, to)
     elif kind == VALUE_LOG_SOFTMAX:
-        write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, VALUE_LOG_SOFTMAX, to)
+        write_loop(x, x, n_groups, low, magic, scale, top, nll, pull, streams, VALUE_LOG_SOFTMAX, to)
     elif kind == GRAD_SOFTMAX:
-        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_SOFTMAX, to)
+        write_loop(x, numbers, n_groups, low, magic, scale, top, nll, pull, streams, GRAD_SOFTMAX, to)
     elif kind == GRAD_FROM_SOFTMAX:
-        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_FROM_SOFTMAX, to)
+        write_loop(x, numbers, n_groups, low, magic, scale, top, nll, pull, streams, GRAD_FROM_SOFTMAX, to)
     elif kind == GRAD_LOG_SOFTMAX:
-        write_groups(x, numbers, n_groups, low, magic, scale, top, nll, pull, GRAD_LOG_SOFTMAX, to)
+        write_loop(x, numbers, n_groups, low, magic, scale, top, nll, pull, streams, GRAD_LOG_SOFTMAX, to)
     else:
-        write_groups(x, x, n_groups, low, magic, scale, top, nll, pull, GRAD_LOGSUMEXP, to)
+        write_loop(x, x, n_groups, low, magic, scale, top, nll, pull, streams, GRAD_LOGSUMEXP, to)
 
 
-cdef void write_run(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n, int kind,
+cdef void write_few(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n, int kind,
                     real *to) noexcept nogil:
-    """n entries; the tail is padded to a group. x and to are never the same memory."""
+    """Fewer than LANES entries, padded to a group."""
     cdef real group[LANES]
     cdef real padded[LANES]
     cdef real entries[LANES]
-    cdef Py_ssize_t whole = n - n % LANES
-    write_dense(point, x, numbers, whole // LANES, kind, to)
-    if whole == n:
-        return
     memset(group, 0, sizeof(group))
     memset(padded, 0, sizeof(padded))
-    memcpy(group, x + whole, (n - whole) * sizeof(real))
+    memcpy(group, x, n * sizeof(real))
     if numbers != NULL:
-        memcpy(padded, numbers + whole, (n - whole) * sizeof(real))
-    write_dense(point, group, padded, 1, kind, entries)
-    memcpy(to + whole, entries, (n - whole) * sizeof(real))
+        memcpy(padded, numbers, n * sizeof(real))
+    write_dense(point, group, padded, 1, kind, False, entries)
+    memcpy(to, entries, n * sizeof(real))
+
+
+cdef void write_run(const RowPoint *point, const real *x, const real *numbers, Py_ssize_t n, int kind, bint streams,
+                    real *to) noexcept nogil:
+    """n entries: those before a line, whole groups, and what is left. x and to are never the same memory."""
+    cdef Py_ssize_t head = before_line(to, n, streams), whole = (n - head) // LANES, tail = head + whole * LANES
+    if head > 0:
+        write_few(point, x, numbers, head, kind, to)
+    write_dense(point, x + head, from_(numbers, head), whole, kind, streams, to + head)
+    if tail < n:
+        write_few(point, x + tail, from_(numbers, tail), n - tail, kind, to + tail)
 
 
 cdef void write_entries(const Job *job, const Operand *operand, const RowPoint *point, const real *x,
@@ -62,7 +85,8 @@ cdef void write_entries(const Job *job, const Operand *operand, const RowPoint *
     cdef real *spare = buffer + 2 * CHUNK
     cdef real *entries = spare
     cdef real elsewhere = <real>point.pull, at_infinity = <real>point.at_hole
-    if not job.stream_grad and is_real(operand, stride, to, <real>0):
+    cdef bint direct = is_real(operand, stride, to, <real>0)
+    if direct:
         entries = <real *>to
     if point.inverse != point.inverse:
         for i in range(n):
@@ -71,7 +95,7 @@ cdef void write_entries(const Job *job, const Operand *operand, const RowPoint *
         if <const real *>entries == x:  # in place
             memcpy(buffer, x, n * sizeof(real))
             x = <const real *>buffer
-        write_run(point, x, numbers, n, kind, entries)
+        write_run(point, x, numbers, n, kind, direct and job.stream_grad, entries)
         if not is_value(kind) and k <= point.hole < k + n:
             entries[point.hole - k] = <real>point.at_hole
     if entries == spare:

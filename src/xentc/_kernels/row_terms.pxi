@@ -107,10 +107,26 @@ cdef void keep_row(const Job *job, RowView *row, real *terms, RowPart *part, rea
         keep_row(job, row, terms, part, _)
 
 
-cdef void scale_terms(const real *restrict terms, Py_ssize_t n, real scale, real *restrict to) noexcept nogil:
+cdef inline void scale_plainly(const real *restrict terms, Py_ssize_t n, real scale, real *restrict to) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(n):
         to[k] = terms[k] * scale
+
+
+cdef void scale_terms(const real *restrict terms, Py_ssize_t n, real scale, bint streams,
+                      real *restrict to) noexcept nogil:
+    cdef real entries[LANES]
+    cdef Py_ssize_t k
+    if not streams:
+        scale_plainly(terms, n, scale, to)
+        return
+    k = before_line(to, n, streams)
+    scale_plainly(terms, k, scale, to)
+    while n - k >= LANES:
+        scale_plainly(terms + k, LANES, scale, entries)
+        stream_terms(<char *>(to + k), entries, sizeof(entries))
+        k += LANES
+    scale_plainly(terms + k, n - k, scale, to + k)
 
 
 cdef void pull_terms(const real *restrict terms, const real *numbers, Py_ssize_t n, real scale, real pull,
@@ -128,7 +144,7 @@ cdef void write_terms(const Job *job, Py_ssize_t sample, const RowPoint *point, 
     cdef Py_ssize_t value_stride = value.class_stride_bytes, grad_stride = grad.class_stride_bytes, k, n
     cdef char *value_to = sample_pointer(job, value, sample)
     cdef char *grad_to = sample_pointer(job, grad, sample) if grad.data != NULL else NULL
-    cdef bint value_direct = not job.stream_grad and is_real(value, value_stride, value_to, <real>0)
+    cdef bint value_direct = is_real(value, value_stride, value_to, <real>0)
     cdef bint grad_direct = grad_to != NULL and not job.stream_grad and is_real(grad, grad_stride, grad_to, <real>0)
     cdef real *entries
     cdef real *spare = buffer + 2 * CHUNK
@@ -138,7 +154,7 @@ cdef void write_terms(const Job *job, Py_ssize_t sample, const RowPoint *point, 
         if grad_to != NULL:
             numbers = load_upstream(job, sample, k, n, buffer + CHUNK)
         entries = <real *>value_to + k if value_direct else spare
-        scale_terms(terms + k, n, scale, entries)
+        scale_terms(terms + k, n, scale, value_direct and job.stream_grad, entries)
         if not value_direct:
             store_run(value, entries, n, value_to + k * value_stride, value_stride, job.stream_grad,
                       <char *>(spare + CHUNK))

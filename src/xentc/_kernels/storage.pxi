@@ -170,6 +170,11 @@ cdef void store_run(const Operand *operand, const real *values, Py_ssize_t n, ch
         memcpy(target, source, n * item_bytes(code))
 
 
+cdef inline Py_ssize_t before_line(const real *to, Py_ssize_t n, bint streams) noexcept nogil:
+    """How many of n entries lie before the first line that begins with one; 0 where nothing is streamed."""
+    return min(<Py_ssize_t>(line_ahead(<const char *>to) // sizeof(real)), n) if streams else 0
+
+
 cdef inline void store_loss(const Job *job, Py_ssize_t sample, double loss) noexcept nogil:
     if job.loss_out.data != NULL:
         write_number(sample_pointer(job, &job.loss_out, sample), job.loss_out.code, loss)

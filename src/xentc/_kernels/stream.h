@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define LINE_BYTES 64
+
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #define XENTC_STREAM 1
@@ -33,6 +35,19 @@ static inline void stream_copy(char *to, const char *from, size_t n_bytes) {
 #endif
     memcpy(to, from, n_bytes);
 }
+
+/* n_bytes, a multiple of STREAM_BYTES, to an address that is one too: the terms of a loop, as they come out of it. A copy
+ * behind the loop would wait for memory, and the loop for the copy. */
+static inline void stream_terms(char *to, const void *from, size_t n_bytes) {
+#if defined(XENTC_STREAM)
+    for (size_t i = 0; i < n_bytes; i += STREAM_BYTES) STREAM_ONE(to + i, (const char *)from + i);
+#else
+    memcpy(to, from, n_bytes);
+#endif
+}
+
+/* Bytes from an address to the next line of a cache. */
+static inline size_t line_ahead(const char *to) { return (size_t)(-(intptr_t)to) % LINE_BYTES; }
 
 /* Streamed stores are weakly ordered: fence before another thread may read them. */
 static inline void stream_fence(void) {
