@@ -112,6 +112,11 @@ def test_references_far_from_what_is_summed(
     for input, wanted in ((rows, target), (np.ascontiguousarray(rows.T)[None], target[None])):
         loss = xentc.cross_entropy(input, wanted, reduction="none").reshape(-1)
         np.testing.assert_allclose(loss.astype(np.longdouble), exact, **limits)
+        # A loss that is no normal float is there, and a weight shows it: a sum of which nothing is left would be 0.
+        heavy = xentc.cross_entropy(input, wanted, reduction="none", sample_weight=np.full(wanted.shape, 1e37))
+        np.testing.assert_allclose(
+            heavy.reshape(-1).astype(np.longdouble), exact * 1e37, limits["rtol"], float(4 * np.finfo(dtype).tiny)
+        )
         assert xentc.score(input, wanted, axis=1).nll.reshape(-1).tobytes() == loss.tobytes()
         lse = xentc.logsumexp(input, axis=1).reshape(-1)
         wanted_lse = rows[:, -1].astype(np.longdouble) + exact
