@@ -5,7 +5,8 @@ the text to `find` in it, which must stand there once, what to `replace` it by, 
 node id, or several of which one has to fail), `rebuild = true` where that text is compiled, and `sanitize = true` where
 only the sanitizers notice, under which tests/trust/sanitizers.sh runs every test.
 
-(a) A copy of the tree is built once, the baseline kernels alone, and all the tests named have to pass in it.
+(a) A copy of the tree is built once, the baseline kernels alone and with -O1, as each guard is a build of its own, and
+    all the tests named have to pass in it.
 (b) Each guard is taken out in a copy of that copy, so that nothing has to be put back.
 (c) To fail is an assertion, a crash, or no end within the limit. A test that cannot be collected or set up, and a copy
     that does not build, prove nothing: that is an error of the entry.
@@ -105,7 +106,7 @@ def sanitized() -> dict[str, str]:
 
 def environment(tree: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XENTC_", "OMP_", "PYTEST_"))}
-    ours = {"XENTC_BASELINE_ONLY": "1", "XENTC_ISA": "baseline", "PYTHONPATH": str(tree / "src")}
+    ours = {"XENTC_BASELINE_ONLY": "1", "XENTC_OPTIMIZE": "1", "XENTC_ISA": "baseline", "PYTHONPATH": str(tree / "src")}
     return kept | ours | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
