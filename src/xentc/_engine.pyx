@@ -355,14 +355,14 @@ cdef int run_classes(const ClassKernels *kernels, Job *job, bint writes, Totals 
     return run_samples(kernels.row, job, kernels.row_scratch(job), job.n_classes, totals, num_threads)
 
 
-cdef inline bint is_streamed(const Job *job, const Operand *operand) noexcept nogil:
+cdef inline bint is_streamed(const Job *job, const Operand *operand, Py_ssize_t n_classes) noexcept nogil:
     """Whether what is written, as large as the input, is too large for any cache to keep."""
     return (operand.data != NULL and operand.data != job.input.data
-            and job.n_samples * job.n_classes * item_bytes(operand.code) > stream_bytes)
+            and job.n_samples * n_classes * item_bytes(operand.code) > stream_bytes)
 
 
 cdef int run_cross_entropy(Job *job, Totals *totals, object num_threads) except -1:
-    job.stream_grad = is_streamed(job, &job.grad_out)
+    job.stream_grad = is_streamed(job, &job.grad_out, job.n_classes)
     return run_classes(&table.cross_entropy[job.real_code], job, job.grad_out.data != NULL, totals, num_threads)
 
 
@@ -372,7 +372,8 @@ cdef int run_softmax(Job *job, object num_threads) except -1:
     if job.n_samples == 0 or job.n_classes == 0:
         resolve(num_threads, 0)     # a wrong number is one, also where there is nothing to do
         return 0
-    job.stream_grad = is_streamed(job, &job.grad_out) or (has_values and is_streamed(job, &job.loss_out))
+    job.stream_grad = (is_streamed(job, &job.grad_out, job.n_classes)
+                       or has_values and is_streamed(job, &job.loss_out, job.n_classes))
     return run_classes(&table.softmax[job.real_code], job, has_values or job.grad_out.data != NULL, &totals,
                        num_threads)
 
@@ -380,7 +381,7 @@ cdef int run_softmax(Job *job, object num_threads) except -1:
 cdef int run_elements(Job *job, Totals *totals, object num_threads) except -1:
     """An element-wise loss. Blocks hold whole entries of the input, see map.pxi."""
     job.block_samples = max(BLOCK_LOGITS // job.n_folded, <Py_ssize_t>1) * job.n_folded
-    job.stream_grad = job.n_folded == 1 and is_streamed(job, &job.grad_out)
+    job.stream_grad = job.n_folded == 1 and is_streamed(job, &job.grad_out, 1)    # an element has no classes
     return run_tiles(table.map[job.real_code], job, totals, num_threads)
 
 

@@ -84,7 +84,7 @@ ctypedef struct Job:
     double softcap                          # 0: none
     double temperature
     double grad_scale                       # multiplies every sample's gradient
-    bint stream_grad                        # the gradient is too large for any cache to keep
+    bint stream_grad                        # what is as large as the logits is written past the caches
     Py_ssize_t tile_samples                 # of the lane and the map kernel, a multiple of the lanes
     Py_ssize_t block_samples                # samples a call of a block function works through
     const ScoreOut *score_out               # score's alone
