@@ -16,7 +16,7 @@ import xentc
 from xentc import _engine
 
 NEVER = 2**62
-CLASSES = (1, 5, 129, 131, 160, 1000, 2047, 2049, 4100)
+CLASSES = (1, 5, 129, 131, 160, 1000, 2047, 2049, 4100, 17_001)
 DTYPES = ("float32", "float64", *strategies.HALVES)
 
 

@@ -372,8 +372,10 @@ cdef int run_softmax(Job *job, object num_threads) except -1:
     if job.n_samples == 0 or job.n_classes == 0:
         resolve(num_threads, 0)     # a wrong number is one, also where there is nothing to do
         return 0
-    job.stream_grad = (is_streamed(job, &job.grad_out, job.n_classes)
-                       or has_values and is_streamed(job, &job.loss_out, job.n_classes))
+    # One of the two in place is in the cache, and what is written to it, too.
+    job.stream_grad = not (job.grad_out.data == job.input.data or has_values and job.loss_out.data == job.input.data) \
+        and (is_streamed(job, &job.grad_out, job.n_classes)
+             or has_values and is_streamed(job, &job.loss_out, job.n_classes))
     return run_classes(&table.softmax[job.real_code], job, has_values or job.grad_out.data != NULL, &totals,
                        num_threads)
 

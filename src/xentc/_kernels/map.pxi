@@ -181,7 +181,7 @@ cdef void map_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *scra
         if job.n_folded > 1:
             n = min(n, job.n_folded - begin % job.n_folded)
         if not map_tile(job, begin, n, <real *>scratch, totals, &sums, _):
-            return
+            break
         begin += n
     totals.loss = fold_lanes(sums.loss)
     if job.stream_grad:
