@@ -190,3 +190,9 @@ def test_out_of_memory(monkeypatch):
 
     monkeypatch.setattr(_sums, "score", score)
     assert "memory" in complaint(run("evaluate", *DIGITS))
+
+
+@pytest.mark.parametrize("command", [["info"], ["evaluate", *DIGITS]])
+def test_a_wrong_number_of_threads_in_the_environment(monkeypatch, command):
+    monkeypatch.setenv("XENTC_NUM_THREADS", "several")
+    assert "XENTC_NUM_THREADS: got 'several'" in complaint(run(*command))

@@ -3,6 +3,7 @@
 import os
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,3 +125,35 @@ def test_bad_weight(tmp_path, weight, n_samples):
     logits, targets = np.zeros((n_samples, 3), np.float32), np.zeros(n_samples, np.int64)
     files = save(tmp_path, logits=logits, targets=targets, weight=weight)
     assert "weight.npy" in complaint(run("evaluate", *files[:2], "--weight", files[2]))
+
+
+def test_no_file_is_written_that_is_something_else(tmp_path):
+    """Under another name, by a link, or as what an output is made of: the file would be lost."""
+    logits, targets = save(tmp_path, logits=np.zeros((6, 3), np.float32), targets=np.zeros(6, int))
+    out = tmp_path / "out.npy"
+    again, link = tmp_path / "." / "x" / ".." / "out.npy", tmp_path / "link.npy"
+    (tmp_path / "x").mkdir()
+    link.symlink_to(logits)
+    for name in ("out.npz.logprobs.part", "out.npz.indices.part", "out.npz.part", "saved.part"):
+        (tmp_path / name).write_bytes(Path(logits).read_bytes())
+    for files, options in (
+        ((logits, targets), ("--per-sample", out, "--checkpoint", again)),
+        ((logits, targets), ("--per-sample", link)),
+        ((logits, targets), ("--checkpoint", targets)),
+        ((tmp_path / "out.npz.logprobs.part", targets), ("--logprobs", 2, tmp_path / "out.npz")),
+        ((tmp_path / "out.npz.indices.part", targets), ("--logprobs", 2, tmp_path / "out.npz")),
+        ((tmp_path / "out.npz.part", targets), ("--logprobs", 2, tmp_path / "out.npz")),
+        ((tmp_path / "saved.part", targets), ("--checkpoint", tmp_path / "saved")),
+    ):
+        before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+        assert "something else" in complaint(run("evaluate", *files, *options))
+        assert before == {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("option", [("--checkpoint",), ("--per-sample",), ("--logprobs", 2)], ids=lambda o: o[0])
+def test_outputs_that_are_no_files(tmp_path, option):
+    files = save(tmp_path, logits=np.zeros((6, 3), np.float32), targets=np.zeros(6, int))
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero", "/dev/full"):
+        assert "no regular file" in complaint(run("evaluate", *files, *option, path))

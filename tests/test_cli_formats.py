@@ -231,3 +231,38 @@ def test_checkpoints_of_others(tmp_path):
     for text in ("", "[]", "{}", "[" * 100000, '{"position": -1}', '{"position": 1, "run": {}}'):
         (tmp_path / "checkpoint").write_text(text)
         assert "checkpoint" in complaint(run("evaluate", *DIGITS, "--checkpoint", tmp_path / "checkpoint"))
+
+
+def test_checkpoints_that_do_not_add_up(tmp_path, plain):
+    """Whoever edited them gets one line, not a wrong number or a traceback."""
+    path = tmp_path / "checkpoint"
+    argv = [str(word) for word in ["evaluate", *plain[3][:2], "--batch", 4, "--checkpoint", path]]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(signal="SIGKILL"), *argv], capture_output=True, text=True
+    )
+    assert done.returncode == -9
+    good = json.loads(path.read_text())
+    for changes in ({"position": 0}, {"position": 4}, {"position": 6}, {"position": 11}, {"position": 10**30}):
+        path.write_text(json.dumps(good | changes))
+        assert "not a checkpoint" in complaint(run(*argv))
+    for histogram in ({"0": float("inf")}, {"x": 1}, [], None):
+        path.write_text(json.dumps(good | {"histogram": histogram}))
+        assert "not a checkpoint" in complaint(run(*argv))
+    path.write_text(json.dumps(good))
+    assert run(*argv)[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--per-sample", "--logprobs"])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 40, None], ids=["empty", "garbage", "cut off"])
+def test_outputs_that_are_no_longer_there(tmp_path, plain, option, content):
+    """What a killed run has written was changed before it goes on."""
+    output = tmp_path / "output.npy"
+    argv = ["evaluate", *plain[3][:2], "--batch", 4, "--checkpoint", tmp_path / "checkpoint"]
+    argv = [str(word) for word in [*argv, option, *([2] if option == "--logprobs" else []), output]]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(signal="SIGKILL"), *argv], capture_output=True, text=True
+    )
+    assert done.returncode == -9
+    written = output if option == "--per-sample" else output.with_name("output.npy.logprobs.part")
+    written.write_bytes(written.read_bytes()[:90] if content is None else content)
+    assert "is not what the run" in complaint(run(*argv))

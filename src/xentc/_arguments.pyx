@@ -15,8 +15,8 @@ import warnings
 
 import numpy as np
 
-from xentc._arrays cimport (check_overlap, check_result, class_array, dtype_code, index_array, logits_array, real_array,
-                            real_scalar, same_shape, shape_text, target_array)
+from xentc._arrays cimport (attribute, check_overlap, check_result, class_array, dtype_code, index_array, is_one_of,
+                            logits_array, real_array, real_scalar, same_shape, shape_text, target_array)
 from xentc._engine cimport (check_class_lists, check_elements, check_targets, pass_fn, run_cross_entropy, run_elements,
                             run_gather, run_margin, run_nll, run_nll_grad, run_score, run_softmax, run_top)
 from xentc._kernels.api cimport *

@@ -12,3 +12,5 @@ cdef cnp.ndarray class_array(object value, str name, Py_ssize_t n_classes)
 cdef double real_scalar(object value, str name) except? -1
 cdef int check_result(object array, str name, tuple shape, object dtype, str need) except -1
 cdef int check_overlap(object written, str name, object read, str read_name, bint in_place) except -1
+cdef object attribute(object value, str name)
+cdef bint is_one_of(object value, object kinds) except -1

@@ -14,7 +14,7 @@ cnp.import_array()
 
 
 cdef str kind_of(object value):
-    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    return f"an array of {value.dtype}" if cnp.PyArray_Check(value) else type(value).__name__
 
 
 cdef str shape_text(cnp.ndarray array):
@@ -64,8 +64,8 @@ cdef cnp.ndarray as_array(object value, str name):
     if cnp.PyArray_CheckExact(value):
         return <cnp.ndarray>value
     refuse_unsuitable(value, name)
-    if isinstance(value, np.ndarray):
-        return np.asarray(value)
+    if cnp.PyArray_Check(value):
+        return plain_view(value)
     try:
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
@@ -77,28 +77,54 @@ cdef cnp.ndarray as_array(object value, str name):
         raise kind(f"{name}: got {type(value).__name__}, which NumPy cannot read as an array ({error})") from None
 
 
+cdef cnp.ndarray plain_view(object array):
+    """An array without what a subclass says of itself: its own shape, strides and flags are what kernels go by."""
+    return <cnp.ndarray>array if cnp.PyArray_CheckExact(array) else np.ndarray.view(array, np.ndarray)
+
+
+cdef object attribute(object value, str name):
+    """An attribute, or None where there is none, or where asking for it fails."""
+    try:
+        return getattr(value, name, None)
+    except Exception:       # a foreign property
+        return None
+
+
+cdef bint is_one_of(object value, object kinds) except -1:
+    """isinstance by the type alone: a foreign __class__ may be anything, and may raise."""
+    return issubclass(type(value), kinds)
+
+
 cdef int refuse_unsuitable(object value, str name) except -1:
     """What np.asarray would take in a way that nobody means."""
-    if isinstance(value, type):
+    if is_one_of(value, type):
         raise TypeError(f"{name}: got the class {value.__name__}, expected an array")
-    if isinstance(value, np.ma.MaskedArray):
+    if is_one_of(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: got a masked array, expected a plain one: use .filled() or drop the masked entries")
-    if isinstance(value, np.matrix):
+    if is_one_of(value, np.matrix):
         raise TypeError(f"{name}: got np.matrix, expected an array: use np.asarray(...)")
-    module = type(value).__module__.partition(".")[0]
+    module = attribute(type(value), "__module__")
+    module = module.partition(".")[0] if type(module) is str else ""
     if module == "dask":
         raise TypeError(f"{name}: got a dask array, which would be loaded whole: use .compute(), or go block by block")
     if module == "torch":
-        if getattr(value, "requires_grad", False):
+        if attribute(value, "requires_grad") is True:
             raise TypeError(f"{name}: got a tensor that requires grad, expected data: use .detach()")
-        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+        if is_torch_bfloat16(value):
             raise TypeError(
                 f"{name}: got a torch.bfloat16 tensor, which NumPy cannot read: use "
                 "tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16), or tensor.float()"
             )
-    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack_device__") and not on_cpu(value):
+    if not cnp.PyArray_Check(value) and attribute(value, "__dlpack_device__") is not None and not on_cpu(value):
         raise TypeError(f"{name}: got {type(value).__name__} that is not in CPU memory, expected one that is: copy it")
     return 0
+
+
+cdef bint is_torch_bfloat16(object value):
+    try:
+        return str(attribute(value, "dtype")) == "torch.bfloat16"
+    except Exception:       # of a foreign __str__
+        return False
 
 
 cdef bint on_cpu(object value):
@@ -125,7 +151,7 @@ cdef cnp.ndarray target_array(object value, cnp.ndarray logits, bint or_given):
     if isinstance(value, int) and not isinstance(value, bool):
         return integer_array(value, "target")
     array = as_array(value, "target")
-    if cnp.PyArray_SIZE(array) == 0 and not isinstance(value, np.ndarray):
+    if cnp.PyArray_SIZE(array) == 0 and not cnp.PyArray_Check(value):
         array = array.astype(np.int64)      # an empty list says nothing of its dtype
     code = dtype_code(array)
     if code >= I8 or (code >= 0 and or_given and same_shape(array, logits)):
@@ -145,7 +171,7 @@ cdef cnp.ndarray index_array(object value, str name):
     if isinstance(value, int) and not isinstance(value, bool):
         return integer_array(value, name)
     array = as_array(value, name)
-    if array.size == 0 and not isinstance(value, np.ndarray):
+    if array.size == 0 and not cnp.PyArray_Check(value):
         array = array.astype(np.int64)      # an empty list says nothing of its dtype
     if dtype_code(array) < I8:
         raise TypeError(f"{name}: got {kind_of(array)}, expected class indices of an integer dtype")
@@ -197,8 +223,9 @@ cdef double real_scalar(object value, str name) except? -1:
 
 cdef int check_result(object array, str name, tuple shape, object dtype, str need) except -1:
     """`out` or `grad_out`: an array that can be written to as it is."""
-    if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
+    if not cnp.PyArray_Check(array) or is_one_of(array, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(f"{name}: got {type(array).__name__}, expected an array of {dtype}")
+    array = plain_view(array)
     if array.dtype != dtype or not array.dtype.isnative:
         raise TypeError(f"{name}: got {kind_of(array)}, expected {dtype} in native byte order")
     if array.shape != shape:
@@ -227,6 +254,7 @@ cdef bint overlaps_itself(object array):
 
 cdef int check_overlap(object written, str name, object read, str read_name, bint in_place) except -1:
     """Written memory must not be read as something else; the input itself, entry for entry, may be."""
+    written = plain_view(written)
     if not np.may_share_memory(written, read):
         return 0
     if in_place and written.ctypes.data == read.ctypes.data and written.strides == read.strides:

@@ -41,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"{error.filename or 'output'}: {error.strerror or error}")
         _drop_stdout()
         return EXIT_BAD_INPUT
+    except ValueError as error:
+        if not str(error).startswith("XENTC_NUM_THREADS"):  # of the environment; all other errors are CommandErrors
+            raise
+        _complain(str(error))
+        return EXIT_BAD_INPUT
     except MemoryError:
         _complain("not enough memory; a smaller --batch needs less")
         return EXIT_BAD_INPUT

@@ -11,7 +11,8 @@ cdef int axis_of(cnp.ndarray logits, object axis, str expected) except -1:
 cdef int class_axis_of(cnp.ndarray logits, object axis, object target) except -1:
     cdef int ndim = cnp.PyArray_NDIM(logits)
     if ndim == 0:
-        if dtype_code(logits) >= I8 and getattr(target, "ndim", 0) == 1:
+        axes = attribute(target, "ndim")
+        if dtype_code(logits) >= I8 and type(axes) is int and axes == 1:
             raise TypeError("input: got one integer and target: got a one-dimensional array, are the two swapped?")
         raise ValueError("input: got a 0-dimensional array, expected at least the class axis")
     if axis is None:
@@ -47,6 +48,8 @@ cdef int check_target_shape(cnp.ndarray logits, int class_axis, cnp.ndarray targ
 cdef enum:
     N_OPERANDS = 7
 
+cdef str CHANGED = "input: it, or an array with it, got another shape during the call, expected the one it had"
+
 
 # An operand, and where its strides are found. Its axes are the samples' and, where it has one, the class axis; axes
 # that it lacks in front, or has of length 1, are broadcast.
@@ -56,6 +59,7 @@ cdef struct Source:
     const cnp.npy_intp *strides             # NULL: not given
     int ndim
     bint has_classes
+    bint picks                              # some of the classes: as many as it likes
 
 
 cdef int describe(Source *source, Operand *operand, cnp.ndarray array, int class_axis) except -1:
@@ -66,7 +70,7 @@ cdef int describe(Source *source, Operand *operand, cnp.ndarray array, int class
     if array is None:
         return 0
     source.lengths, source.strides = cnp.PyArray_DIMS(array), cnp.PyArray_STRIDES(array)
-    source.ndim, source.has_classes = cnp.PyArray_NDIM(array), class_axis >= 0
+    source.ndim, source.has_classes, source.picks = cnp.PyArray_NDIM(array), class_axis >= 0, False
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.code = dtype_code(array)
     operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
@@ -107,8 +111,27 @@ cdef void add_axis(Job *job, const Source *sources, Py_ssize_t length) noexcept:
         operand.stride_bytes[n - 1] = operand.stride_bytes[n]
 
 
-cdef void lay_out(Job *job, const Source *sources, int class_axis, const int *order, cnp.ndarray whole) noexcept:
-    """Lengths and strides of the sample axes, the outermost first; in another order of the axes where one is given."""
+cdef bint is_as_long(const Source *source, int axis, int ndim, int class_axis, Py_ssize_t length) noexcept nogil:
+    """Whether an operand is as long as the whole along an axis, or broadcast."""
+    if source.strides == NULL:
+        return True
+    if class_axis >= 0 and not source.has_classes and source.ndim < ndim:
+        ndim -= 1
+        axis -= axis > class_axis
+    axis -= ndim - source.ndim
+    return axis < 0 or source.lengths[axis] == length or source.lengths[axis] == 1
+
+
+cdef bint is_whole(const Source *source, int class_axis, int ndim, Py_ssize_t n_classes) noexcept nogil:
+    """Whether an operand that has classes has all of them."""
+    if source.strides == NULL or not source.has_classes or source.picks:
+        return True
+    return source.ndim == ndim and source.lengths[class_axis] == n_classes
+
+
+cdef int lay_out(Job *job, const Source *sources, int class_axis, const int *order, cnp.ndarray whole) except -1:
+    """Lengths and strides of the sample axes, the outermost first; in another order of the axes where one is given.
+    Shapes were checked, but an argument's own methods have run since, and may have set one: here it is too late."""
     cdef int ndim = cnp.PyArray_NDIM(whole), i, axis, o
     cdef Py_ssize_t length
     job.n_samples, job.n_axes = 1, 0
@@ -116,9 +139,15 @@ cdef void lay_out(Job *job, const Source *sources, int class_axis, const int *or
         sources[o].operand.stride_bytes[0] = 0
     for i in range(ndim):
         axis = i if order == NULL else order[i]
-        if axis == class_axis:
-            continue
         length = cnp.PyArray_DIM(whole, axis)
+        if axis == class_axis:
+            for o in range(N_OPERANDS):
+                if length != job.n_classes or not is_whole(&sources[o], axis, ndim, length):
+                    raise ValueError(CHANGED)
+            continue
+        for o in range(N_OPERANDS):
+            if not is_as_long(&sources[o], axis, ndim, class_axis, length):
+                raise ValueError(CHANGED)
         job.n_samples *= length
         if length != 1:
             for o in range(N_OPERANDS):
@@ -126,6 +155,7 @@ cdef void lay_out(Job *job, const Source *sources, int class_axis, const int *or
             add_axis(job, sources, length)
     if job.n_axes == 0:     # one sample
         job.n_axes, job.length[0] = 1, 1
+    return 0
 
 
 cdef int place(Job *job, int class_axis, bint given, cnp.ndarray logits, cnp.ndarray target, cnp.ndarray sample_weight,

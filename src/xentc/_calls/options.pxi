@@ -3,7 +3,7 @@
 cdef object integer(object value, str name, str expected):
     if type(value) is int:
         return value
-    if not isinstance(value, (bool, np.bool_)):
+    if not is_one_of(value, (bool, np.bool_)):
         try:
             return operator.index(value)
         except Exception:   # an array of several numbers has an __index__ too, and a foreign one may raise anything

@@ -45,15 +45,16 @@ def score(object input, object target, object axis, object ignore_index, object 
     cdef Source sources[N_OPERANDS]
     cdef Totals totals
     cdef ScoreOut out
+    cdef int64_t ignored = ignore_index_of(ignore_index)    # before shapes are read: a foreign method may set them
     check_index_shape(logits, class_axis, wanted)
     code = set_scoring(&job, sources, logits, class_axis)
-    job.ignore_index = ignore_index_of(ignore_index)
+    job.ignore_index = ignored
+    shape, dtype = (<object>wanted).shape, dtype_of(code)
     describe(&sources[1], &job.target, wanted, -1)
     lay_out(&job, sources, class_axis, NULL, logits)
     check_targets(&job, &totals, num_threads)
     if totals.first_bad >= 0:
         raise bad_class(wanted, "target", totals.first_bad, 0, job.n_classes)
-    shape, dtype = (<object>wanted).shape, dtype_of(code)
     nll, lse, entropy, confidence = (new_array(shape, dtype) for _ in range(4))
     rank, prediction = new_array(shape, np.int64), new_array(shape, np.int64)
     if job.n_classes == 0:      # every sample there is is ignored
@@ -90,8 +91,8 @@ def top_logprobs(object input, object k, object axis, object num_threads):
     cdef Source sources[N_OPERANDS]
     cdef Totals totals
     cdef PickOut out
-    code = set_scoring(&job, sources, logits, class_axis)
     n_picks = integer(k, "k", "an integer")
+    code = set_scoring(&job, sources, logits, class_axis)
     if not 1 <= n_picks <= MOST_PICKS:
         raise ValueError(f"k: got {n_picks}, expected 1 to {MOST_PICKS}")
     if n_picks > job.n_classes:
@@ -127,6 +128,7 @@ def gather_logprobs(object input, object indices, object axis, object num_thread
     out.n_picks = cnp.PyArray_DIM(wanted, class_axis) if many else 1
     check_classes(wanted, "indices", job.n_classes)
     describe(&sources[1], &job.target, wanted, class_axis if many else -1)
+    sources[1].picks = True
     lay_out(&job, sources, class_axis, NULL, logits)
     logprobs = new_array(shape, dtype_of(code))
     set_picks(&job, &out, class_axis, logits, logprobs, code, None)

@@ -35,6 +35,8 @@ def _stamp(path: str) -> tuple[str, int, int]:
 
 def load(path: str, job: Job) -> dict[str, Any] | None:
     """What save() wrote, or None where there is no file."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise CommandError(f"{path}: is no regular file")  # a pipe would be waited for, a device read without end
     try:
         with open(path, encoding="ascii") as file:
             found = json.load(file)
@@ -54,11 +56,16 @@ def load(path: str, job: Job) -> dict[str, Any] | None:
     return found
 
 
+def part_of(path: str) -> str:
+    """What is written before it takes the place of the file."""
+    return f"{path}.part"
+
+
 def save(path: str, run: dict[str, Any], position: int, state: dict[str, Any], histogram: dict[str, int]) -> None:
     """Replace the file in one step: whoever is killed leaves the old one or the new one."""
     text = json.dumps({"run": run, "position": position, "state": state, "histogram": histogram}, allow_nan=False)
-    with open(f"{path}.part", "w", encoding="ascii") as file:
+    with open(part_of(path), "w", encoding="ascii") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(f"{path}.part", path)
+    os.replace(part_of(path), path)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import os
+import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from xentc._cli import CommandError, checkpoint, output
 from xentc._cli.job import Job
-from xentc._cli.sinks import Logprobs, PerSample
+from xentc._cli.sinks import Logprobs, PerSample, parts_of
 from xentc._readers import Index, files_of
 from xentc.evaluation import Evaluator
 
@@ -59,13 +61,20 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
+    """Nothing that is written may be read, or written as something else, under whatever name: the file would be lost."""
     logprobs = None if options.logprobs is None else options.logprobs[1]
-    outputs = [path for path in (options.per_sample, logprobs, options.plot, options.checkpoint) if path is not None]
-    inputs = [text for text in (options.logits, options.targets, options.weight) if text is not None]
-    for path in outputs:
-        same = any(os.path.exists(path) and os.path.samefile(path, f) for t in inputs for f in files_of(t))
-        if same or outputs.count(path) > 1:
+    checkpoints = None if options.checkpoint is None else options.checkpoint
+    written = [path for path in (options.per_sample, options.plot) if path is not None]
+    written += [] if logprobs is None else [logprobs, *parts_of(logprobs)]
+    written += [] if checkpoints is None else [checkpoints, checkpoint.part_of(checkpoints)]
+    read = [f for text in (options.logits, options.targets, options.weight) if text is not None for f in files_of(text)]
+    places = Counter(os.path.realpath(path) for path in [*written, *read])
+    for path in written:
+        same = any(os.path.exists(path) and os.path.exists(f) and os.path.samefile(path, f) for f in read)
+        if same or places[os.path.realpath(path)] > 1:
             raise CommandError(f"{path}: is to be read or written as something else, too")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise CommandError(f"{path}: is no regular file, expected one to write to, or none")
 
 
 class _Run:
@@ -132,8 +141,12 @@ class _Run:
         try:
             self.done.evaluator.load_state_dict(found["state"])
             losses = Counter({int(number): int(count) for number, count in found["histogram"].items()})
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise CommandError(f"{path}: not a checkpoint: {error}") from error
+        before = list(islice(self._job.blocks(), min(found["position"], sys.maxsize)))
+        samples = sum(math.prod(cut.stop - cut.start for cut in block) for block in before)
+        if len(before) != found["position"] or samples != self.done.evaluator.compute().samples:
+            raise CommandError(f"{path}: not a checkpoint: what it has seen is not what lies before its position")
         self.done = self.done._replace(position=found["position"], losses=losses)
 
     def _save(self) -> None:

@@ -22,7 +22,12 @@ class Sink:
 
     def __init__(self, path: str, shape: tuple[int, ...], dtype: DTypeLike, resume: bool):
         self.path = path
-        self._array = np.lib.format.open_memmap(path, "r+" if resume else "w+", dtype, shape)
+        try:
+            self._array = np.lib.format.open_memmap(path, "r+" if resume else "w+", dtype, shape)
+        except OSError:
+            raise
+        except Exception as error:  # whatever NumPy raises for a file that is none of its own
+            raise CommandError(f"{path}: is not what the run that the checkpoint is of has written: {error}") from error
         if (self._array.shape, self._array.dtype) != (shape, np.dtype(dtype)):
             raise CommandError(f"{path}: is not what the run that the checkpoint is of has written")
         if hasattr(os, "posix_fallocate") and not resume:
@@ -60,6 +65,14 @@ class PerSample:
     def flush(self) -> None:
         if self._sink is not None:
             self._sink.flush()
+
+
+def parts_of(path: str) -> list[str]:
+    """What Logprobs writes beside its file, and removes."""
+    return [*(f"{path}.{name}.part" for name in LOGPROBS), f"{path}.part"]
+
+
+LOGPROBS = ("logprobs", "indices")
 
 
 class Logprobs:

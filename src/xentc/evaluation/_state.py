@@ -68,7 +68,7 @@ def _short(value: object) -> str:
 def checked_sums(given: Any, options: Options) -> Sums:
     if not isinstance(given, dict):
         raise TypeError(f"state_dict: got {type(given).__name__}, expected what state_dict() gives")
-    if given.get("version") != VERSION:
+    if type(given.get("version")) is not int or given["version"] != VERSION:
         raise ValueError(f"state_dict: got version {_short(given.get('version'))}, expected {VERSION}")
     check_options(given.get("options"), options, "state_dict")
     weighted, n_classes, sums = given.get("weighted"), given.get("n_classes"), given.get("sums")
