@@ -1,4 +1,4 @@
-"""gunicorn --preload: an application that has used its threads before the workers are forked off it, which then answer."""
+"""gunicorn --preload: workers that are forked off an application which has used its threads answer all the same."""
 
 from __future__ import annotations
 

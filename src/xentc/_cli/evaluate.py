@@ -61,12 +61,11 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Nothing that is written may be read, or written as something else, under whatever name: the file would be lost."""
+    """Nothing that is written may be read, or written as something else, under whatever name: a file would be lost."""
     logprobs = None if options.logprobs is None else options.logprobs[1]
-    checkpoints = None if options.checkpoint is None else options.checkpoint
     written = [path for path in (options.per_sample, options.plot) if path is not None]
     written += [] if logprobs is None else [logprobs, *parts_of(logprobs)]
-    written += [] if checkpoints is None else [checkpoints, checkpoint.part_of(checkpoints)]
+    written += [] if options.checkpoint is None else [options.checkpoint, checkpoint.part_of(options.checkpoint)]
     read = [f for text in (options.logits, options.targets, options.weight) if text is not None for f in files_of(text)]
     places = Counter(os.path.realpath(path) for path in [*written, *read])
     for path in written:
