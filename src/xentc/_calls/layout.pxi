@@ -119,7 +119,7 @@ cdef bint is_as_long(const Source *source, int axis, int ndim, int class_axis, P
         ndim -= 1
         axis -= axis > class_axis
     axis -= ndim - source.ndim
-    return axis < 0 or source.lengths[axis] == length or source.lengths[axis] == 1
+    return source.ndim <= ndim and (axis < 0 or source.lengths[axis] == length or source.lengths[axis] == 1)
 
 
 cdef bint is_whole(const Source *source, int class_axis, int ndim, Py_ssize_t n_classes) noexcept nogil:
