@@ -59,7 +59,6 @@ cdef struct Source:
     const cnp.npy_intp *strides             # NULL: not given
     int ndim
     bint has_classes
-    bint picks                              # some of the classes: as many as it likes
 
 
 cdef int describe(Source *source, Operand *operand, cnp.ndarray array, int class_axis) except -1:
@@ -70,7 +69,7 @@ cdef int describe(Source *source, Operand *operand, cnp.ndarray array, int class
     if array is None:
         return 0
     source.lengths, source.strides = cnp.PyArray_DIMS(array), cnp.PyArray_STRIDES(array)
-    source.ndim, source.has_classes, source.picks = cnp.PyArray_NDIM(array), class_axis >= 0, False
+    source.ndim, source.has_classes = cnp.PyArray_NDIM(array), class_axis >= 0
     operand.data = <char *>cnp.PyArray_DATA(array)
     operand.code = dtype_code(array)
     operand.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
@@ -122,16 +121,10 @@ cdef bint is_as_long(const Source *source, int axis, int ndim, int class_axis, P
     return source.ndim <= ndim and (axis < 0 or source.lengths[axis] == length or source.lengths[axis] == 1)
 
 
-cdef bint is_whole(const Source *source, int class_axis, int ndim, Py_ssize_t n_classes) noexcept nogil:
-    """Whether an operand that has classes has all of them."""
-    if source.strides == NULL or not source.has_classes or source.picks:
-        return True
-    return source.ndim == ndim and source.lengths[class_axis] == n_classes
-
-
 cdef int lay_out(Job *job, const Source *sources, int class_axis, const int *order, cnp.ndarray whole) except -1:
     """Lengths and strides of the sample axes, the outermost first; in another order of the axes where one is given.
-    Shapes were checked, but an argument's own methods have run since, and may have set one: here it is too late."""
+    Shapes were checked, but an argument's own methods have run since, and may have set one: here it is too late. (An array
+    of as many numbers whose sample axes are those of the others has their number of classes.)"""
     cdef int ndim = cnp.PyArray_NDIM(whole), i, axis, o
     cdef Py_ssize_t length
     job.n_samples, job.n_axes = 1, 0
@@ -139,12 +132,9 @@ cdef int lay_out(Job *job, const Source *sources, int class_axis, const int *ord
         sources[o].operand.stride_bytes[0] = 0
     for i in range(ndim):
         axis = i if order == NULL else order[i]
-        length = cnp.PyArray_DIM(whole, axis)
         if axis == class_axis:
-            for o in range(N_OPERANDS):
-                if length != job.n_classes or not is_whole(&sources[o], axis, ndim, length):
-                    raise ValueError(CHANGED)
             continue
+        length = cnp.PyArray_DIM(whole, axis)
         for o in range(N_OPERANDS):
             if not is_as_long(&sources[o], axis, ndim, class_axis, length):
                 raise ValueError(CHANGED)

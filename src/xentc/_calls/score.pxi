@@ -128,7 +128,6 @@ def gather_logprobs(object input, object indices, object axis, object num_thread
     out.n_picks = cnp.PyArray_DIM(wanted, class_axis) if many else 1
     check_classes(wanted, "indices", job.n_classes)
     describe(&sources[1], &job.target, wanted, class_axis if many else -1)
-    sources[1].picks = True
     lay_out(&job, sources, class_axis, NULL, logits)
     logprobs = new_array(shape, dtype_of(code))
     set_picks(&job, &out, class_axis, logits, logprobs, code, None)
