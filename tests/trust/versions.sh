@@ -34,7 +34,7 @@ suite() { # NAME PYTEST-ARGUMENTS...; in a copy of the tests, so that no tree is
     cd "$work/tests/$1"
     inside "$1" python -c 'import numpy, sys, xentc; print("Python", sys.version.split()[0], "NumPy", numpy.__version__, xentc.__file__)'
     # shellcheck disable=SC2086 # names of files
-    inside "$1" python -m pytest -q -n auto "${@:2}" ${TESTS:-}
+    inside "$1" python -m pytest -q -n "${JOBS:-auto}" "${@:2}" ${TESTS:-}
     cd "$work"
 }
 
