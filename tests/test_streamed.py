@@ -92,10 +92,23 @@ def test_seen_by_the_caller(isa: str, streams: Any, num_threads: int) -> None:
         assert value.tobytes() == xentc.softmax(x, 1).tobytes()
 
 
-def test_in_place_is_not_streamed(streams: Any) -> None:
-    """It is in the cache, since it was read a moment ago."""
-    x = np.random.default_rng(4).normal(0, 3, (5, 1000)).astype(np.float32)
-    usual = xentc.cross_entropy(x, np.arange(5), return_grad=True)[1]
+@pytest.mark.parametrize("n_classes", [1000, 17_001])
+def test_over_the_input(isa: str, streams: Any, n_classes: int) -> None:
+    """Where a result lies over the input, and another one may be streamed."""
+    logits = np.random.default_rng(4).normal(0, 3, (3, n_classes)).astype(np.float32)
+    upstream, target = np.random.default_rng(5).normal(size=logits.shape), np.arange(3)
+    for over in ("out", "grad_out"):
+        answers = []
+        for above in (NEVER, 0):
+            streams(above)
+            x, other = logits.copy(), np.empty_like(logits)
+            given = {"out": other, "grad_out": other} | {over: x}
+            value, grad = xentc.softmax(x, 1, grad_output=upstream, return_grad=True, **given)
+            assert (value, grad)[over == "grad_out"] is x
+            answers.append((value.tobytes(), grad.tobytes()))
+        assert answers[0] == answers[1]
+    streams(NEVER)
+    usual = xentc.cross_entropy(logits, target, return_grad=True)[1].tobytes()
     streams(0)
-    assert xentc.cross_entropy(x, np.arange(5), return_grad=True, grad_out=x)[1] is x
-    assert x.tobytes() == usual.tobytes()
+    assert xentc.cross_entropy(logits, target, return_grad=True, grad_out=logits)[1] is logits
+    assert logits.tobytes() == usual

@@ -49,7 +49,8 @@ static inline void stream_terms(char *to, const void *from, size_t n_bytes) {
 /* Bytes from an address to the next line of a cache. */
 static inline size_t line_ahead(const char *to) { return (size_t)(-(intptr_t)to) % LINE_BYTES; }
 
-/* Streamed stores are weakly ordered: fence before another thread may read them. */
+/* Streamed stores are weakly ordered: fence before another thread may read them. No test would see it missing, as what
+ * ends a parallel region orders them, too. */
 static inline void stream_fence(void) {
 #if defined(XENTC_STREAM)
     _mm_sfence();
