@@ -123,8 +123,8 @@ cdef bint is_as_long(const Source *source, int axis, int ndim, int class_axis, P
 
 cdef int lay_out(Job *job, const Source *sources, int class_axis, const int *order, cnp.ndarray whole) except -1:
     """Lengths and strides of the sample axes, the outermost first; in another order of the axes where one is given.
-    Shapes were checked, but an argument's own methods have run since, and may have set one: here it is too late. (An array
-    of as many numbers whose sample axes are those of the others has their number of classes.)"""
+    Shapes were checked, but an argument's own methods have run since, and may have set one: here it is too late. (An
+    array of as many numbers whose sample axes are those of the others has their number of classes.)"""
     cdef int ndim = cnp.PyArray_NDIM(whole), i, axis, o
     cdef Py_ssize_t length
     job.n_samples, job.n_axes = 1, 0

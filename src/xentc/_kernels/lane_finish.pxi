@@ -262,6 +262,25 @@ cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real 
         grad_classes(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT, grad, grad_stride)
 
 
+cdef bint any_nan(const real *values, Py_ssize_t n) noexcept nogil:
+    cdef bint found = False
+    cdef Py_ssize_t i
+    for i in range(n):
+        found |= values[i] != values[i]
+    return found
+
+
+cdef void settle_nans(const Tile *tile, Py_ssize_t n, real *grad, Py_ssize_t grad_stride) noexcept nogil:
+    """The nan of a sample's scale, in n classes. Which of two nans a product keeps is the compiler's choice, and was
+    seen to differ between loops that write where the gradient lies and those that do not."""
+    cdef const real *scale = column(tile, SCALE, <real>0)
+    cdef Py_ssize_t i, k
+    for i in range(tile.width):
+        if scale[i] != scale[i]:
+            for k in range(n):
+                grad[k * grad_stride + i] = scale[i]
+
+
 cdef void apply_tile_slopes(const Job *job, const Tile *tile, real *grad, Py_ssize_t k, Py_ssize_t n) noexcept nogil:
     """The chain rule through the softcap."""
     cdef const char *source = sample_pointer(job, &job.input, tile.first) + k * job.input.class_stride_bytes
@@ -300,6 +319,7 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
                         and job.grad_out.class_stride_bytes % <Py_ssize_t>sizeof(real) == 0)
     if direct:
         grad_stride = job.grad_out.class_stride_bytes // <Py_ssize_t>sizeof(real)
+    cdef bint has_nan = any_nan(column(tile, SCALE, _), tile.width)
     number_holes(tile, 0, _)
     for k from 0 <= k < job.n_classes by tile.capacity:
         if k - base + tile.capacity > EXACT_CLASSES:
@@ -316,6 +336,8 @@ cdef void grad_tile(const Job *job, Tile *tile, real _) noexcept nogil:
                      <real>(k - base + j), tile, grad + j * grad_stride, grad_stride)
         if job.softcap != 0:
             apply_tile_slopes(job, tile, grad, k, n)
+        if has_nan:
+            settle_nans(tile, n, grad, grad_stride)
         if not direct:
             store_classes(job, &job.grad_out, tile, grad, k, n)
 
