@@ -130,3 +130,18 @@ def test_strided_classes(
     images = np.ascontiguousarray(planes[:, :, : width // 2 * 2]).reshape(1, n_classes, 2, width // 2)
     image_labels = labels[:, : width // 2 * 2].reshape(1, 2, width // 2)
     assert bits(images, image_labels, weight) == expected[: width // 2 * 2], "an image"
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"temperature": 2.0}, {"softcap": 30.0}], ids=str)
+@pytest.mark.parametrize("n_classes", [3, 40, 200])
+def test_gradients_that_are_nan_are_one_nan(isa: str, dtype: np.dtype, n_classes: int, options: dict) -> None:
+    """Of whatever sign the nan of a logit was, and whichever of two nans a compiler keeps of a product."""
+    rows = np.random.default_rng(1).normal(0, 3, (70, n_classes)).astype(dtype)
+    rows[3], rows[5, 2], rows[40], rows[41, 0] = np.nan, np.inf, -np.inf, np.copysign(np.nan, -1)
+    target = np.arange(70) % n_classes
+    one = np.array(np.nan, dtype).tobytes()
+    for input, labels in ((rows, target), (np.ascontiguousarray(rows.T)[None], target[None])):
+        grad = xentc.cross_entropy(input, labels, return_grad=True, reduction="none", **options)[1]
+        grad = grad if input is rows else grad[0].T
+        assert np.isnan(grad[[3, 41]]).all()
+        assert {entry.tobytes() for entry in grad[np.isnan(grad)]} == {one}
