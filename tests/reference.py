@@ -75,7 +75,8 @@ def take_steps(
     target = np.asarray(target)
     indices = target.shape != input.shape
     if indices:
-        valid = np.reshape(target != ignore_index, -1)
+        # Made dense first: NumPy 2.1 compares a broadcast uint64 array with a negative number by a segmentation fault.
+        valid = np.reshape(target, -1) != ignore_index
         probability = one_hot(np.reshape(target, -1), valid, n_classes, dtype)
     else:
         valid = np.ones(n_samples, bool)
