@@ -51,7 +51,7 @@ cdef enum:
     STACK_BYTES = 16384
 
 # Of a gradient, or values as large as the logits: where larger than this, it is written past the caches. On an Emerald
-# Rapids, rows of 32000 classes have their gradient 1.7 times as fast so, of 1000 1.15 times, softmax 1.3 times, and
+# Rapids, rows of 32000 classes have their gradient 1.5 times as fast so, of 1000 1.1 times, softmax 1.3 times, and
 # hinge_embedding_loss 2 times; on a Zen 4, 1024 x 128256 reached 0.71 of the copy roofline by plain stores, and 0.57
 # by others.
 cdef Py_ssize_t stream_bytes = 1 << 25 if cpu.is_intel() else 1 << 30
