@@ -13,17 +13,17 @@ cdef extern from *:
                __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
     }
-    static int xentc_is_intel(void) {
+    static int xentc_is_amd(void) {
         __builtin_cpu_init();
-        return __builtin_cpu_is("intel");
+        return __builtin_cpu_is("amd");
     }
     #else
     static int xentc_supports(int level) { (void)level; return 0; }
-    static int xentc_is_intel(void) { return 0; }
+    static int xentc_is_amd(void) { return 0; }
     #endif
     """
     int xentc_supports(int level) nogil
-    int xentc_is_intel() nogil
+    int xentc_is_amd() nogil
 
 
 def supports(str isa):
@@ -37,6 +37,6 @@ def supports(str isa):
     return False
 
 
-def is_intel():
-    """Whether Intel made this CPU. No result depends on it."""
-    return bool(xentc_is_intel())
+def is_amd():
+    """Whether AMD made this CPU. No result depends on it."""
+    return bool(xentc_is_amd())

@@ -44,21 +44,39 @@ ALWAYS_INLINE void prefetch_lanes(const Ahead *ahead, ptrdiff_t k, int lane, int
 }
 
 #if EXP_STEPS > 1
+/* Vectors of lanes that are added up side by side: with AVX2 there are registers for one. */
+#if defined(__AVX512F__)
+#define JOINED 2
+#else
+#define JOINED 1
+#endif
+
+/* Left out of the sum and of the highest: the logit of the class that the lane's hole is. */
 ALWAYS_INLINE floats add_term(const float *x, floats shift, int shifts, floats number, floats hole, floats low,
                               floats magic, floats *own, floats *highest) {
     floats value = shifts ? subtract(load_f32(x), shift) : load_f32(x);
+#if defined(__AVX512F__)
     *own = where_equal(hole, number, value, *own);
     value = where_equal(hole, number, all_f32((float)-INFINITY_F64), value);
     *highest = larger_of(value, *highest);
     return exp_floats(larger_of(low, value), magic, 0);
+#else
+    /* Not blended: gcc makes two instructions of each. As nan it is not the larger one. */
+    floats here = equal_bits(hole, number);
+    *own = add(*own, and_bits(here, value));
+    *highest = larger_of(or_bits(here, value), *highest);
+    return and_not_bits(here, exp_floats(larger_of(low, value), magic, 0));
+#endif
 }
 
 ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float first_number, const float *magic,
                                  const float *low, const float *hole, const float *shift, int shifts, float *own,
                                  float *highest, double *sums, const Ahead *ahead) {
-    for (int i = 0; i < N_TERMS; i += 2 * VECTOR_FLOATS) {
-        floats magics[2], lows[2], holes[2], shifted[2], owns[2], tops[2], partial[2], pair[2];
-        for (int j = 0; j < 2; j++) {
+    for (int i = 0; i < N_TERMS; i += JOINED * VECTOR_FLOATS) {
+        int begins_line = i * sizeof(float) % LINE_BYTES == 0;
+        floats magics[JOINED], lows[JOINED], holes[JOINED], shifted[JOINED], owns[JOINED], tops[JOINED];
+        floats partial[JOINED], pair[JOINED], number = all_f32(first_number);
+        for (int j = 0; j < JOINED; j++) {
             int lane = i + j * VECTOR_FLOATS;
             magics[j] = load_f32(magic + lane), lows[j] = load_f32(low + lane), holes[j] = load_f32(hole + lane);
             shifted[j] = shifts ? load_f32(shift + lane) : all_f32(0);
@@ -67,29 +85,34 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
 #pragma GCC unroll 1
         for (ptrdiff_t k = 0; k < n;) {
             ptrdiff_t stop = k + LANE_GROUP < n ? k + LANE_GROUP : n;
-            partial[0] = partial[1] = all_f32(0);
+            for (int j = 0; j < JOINED; j++)
+                partial[j] = all_f32(0);
             for (; k + 1 < stop; k += 2) {
                 const float *first = x + k * stride + i, *second = first + stride;
-                floats number = all_f32(first_number + (float)k), next = all_f32(first_number + (float)(k + 1));
-                prefetch_lanes(ahead, k, i, 2 * VECTOR_FLOATS);
-                prefetch_lanes(ahead, k + 1, i, 2 * VECTOR_FLOATS);
-                for (int j = 0; j < 2; j++) {
+                floats next = add(number, all_f32(1.0f));
+                if (begins_line) {
+                    prefetch_lanes(ahead, k, i, JOINED * VECTOR_FLOATS);
+                    prefetch_lanes(ahead, k + 1, i, JOINED * VECTOR_FLOATS);
+                }
+                for (int j = 0; j < JOINED; j++) {
                     pair[j] = add_term(first + j * VECTOR_FLOATS, shifted[j], shifts, number, holes[j], lows[j],
                                        magics[j], &owns[j], &tops[j]);
                     pair[j] = add(pair[j], add_term(second + j * VECTOR_FLOATS, shifted[j], shifts, next, holes[j],
                                                     lows[j], magics[j], &owns[j], &tops[j]));
                     partial[j] = add(partial[j], pair[j]);
                 }
+                number = add(next, all_f32(1.0f));
             }
-            for (; k < stop; k++)
-                for (int j = 0; j < 2; j++)
+            for (; k < stop; k++) {
+                for (int j = 0; j < JOINED; j++)
                     partial[j] = add(partial[j], add_term(x + k * stride + i + j * VECTOR_FLOATS, shifted[j], shifts,
-                                                          all_f32(first_number + (float)k), holes[j], lows[j],
-                                                          magics[j], &owns[j], &tops[j]));
-            for (int j = 0; j < 2; j++)
+                                                          number, holes[j], lows[j], magics[j], &owns[j], &tops[j]));
+                number = add(number, all_f32(1.0f));
+            }
+            for (int j = 0; j < JOINED; j++)
                 add_doubles(sums + i + j * VECTOR_FLOATS, partial[j]);
         }
-        for (int j = 0; j < 2; j++) {
+        for (int j = 0; j < JOINED; j++) {
             store_f32(own + i + j * VECTOR_FLOATS, owns[j]);
             store_f32(highest + i + j * VECTOR_FLOATS, tops[j]);
         }
@@ -142,7 +165,7 @@ ALWAYS_INLINE void grad_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n,
             floats value = load_f32(x + k * stride + i), scales = load_f32(scale + i);
             value = larger_of(load_f32(low + i), shifts ? subtract(value, load_f32(shift + i)) : value);
             value = multiply(scales, exp_floats(value, load_f32(magic + i), 1));
-            value = where_equal(scales, all_f32(0), all_f32(0), value);
+            value = zero_where_equal(scales, all_f32(0), value);
             value = where_equal(load_f32(hole + i), number, load_f32(at_hole + i), value);
             store_f32(grad + k * grad_stride + i, value);
         }

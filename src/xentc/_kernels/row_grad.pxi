@@ -73,16 +73,31 @@ cdef void grad_few(const Job *job, const real *x, const real *weight, const real
 
 
 cdef void grad_run(const Job *job, const real *x, const real *weight, const real *given, Py_ssize_t head,
-                   Py_ssize_t n, real low, real magic, real scale, real push, bint streams, real *grad) noexcept nogil:
-    """n logits: `head` of them, whole groups, and what is left."""
-    cdef Py_ssize_t whole = (n - head) // LANES, tail = head + whole * LANES
+                   Py_ssize_t n, Py_ssize_t hole, real at_hole, real low, real magic, real scale, real push,
+                   bint streams, real *grad) noexcept nogil:
+    """n logits: `head` of them, whole groups, and what is left. hole: -1 if it is none of them."""
+    cdef Py_ssize_t whole = (n - head) // LANES, tail = head + whole * LANES, n_before = whole, k
+    cdef real entries[LANES]
+    if streams and head <= hole < tail:
+        n_before = (hole - head) // LANES
     if head > 0:
         grad_few(job, x, weight, given, head, low, magic, scale, push, grad)
-    grad_dense(job, x + head, from_(weight, head), from_(given, head), whole, low, magic, scale, push, streams,
+    grad_dense(job, x + head, from_(weight, head), from_(given, head), n_before, low, magic, scale, push, streams,
                grad + head)
+    if n_before < whole:
+        # A line that is written to once it is streamed would be fetched again: 1.15 times the time at 1000 classes.
+        k = head + n_before * LANES
+        grad_dense(job, x + k, from_(weight, k), from_(given, k), 1, low, magic, scale, push, False, entries)
+        entries[hole - k] = at_hole
+        stream_terms(<char *>(grad + k), entries, sizeof(entries))
+        k += LANES
+        grad_dense(job, x + k, from_(weight, k), from_(given, k), whole - n_before - 1, low, magic, scale, push,
+                   streams, grad + k)
     if tail < n:
         grad_few(job, x + tail, from_(weight, tail), from_(given, tail), n - tail, low, magic, scale, push,
                  grad + tail)
+    if n_before == whole and hole >= 0:
+        grad[hole] = at_hole
 
 
 cdef void apply_slopes(const Job *job, const char *logits, Py_ssize_t n, real *grad, real *buffer) noexcept nogil:
@@ -97,7 +112,7 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
                         char *buffer, real _) noexcept nogil:
     cdef real low = lowest_of(point.exponent, _), magic = magic_of(point.exponent, _)
     cdef real scale = <real>(product(point.pull, point.inverse) / job.temperature)
-    cdef real push = <real>(point.push / job.temperature)
+    cdef real push = <real>(point.push / job.temperature), at_hole = <real>(point.at_hole / job.temperature)
     cdef Py_ssize_t stride = job.grad_out.class_stride_bytes, k = begin, n, i, head
     cdef char *to = sample_pointer(job, &job.grad_out, sample)
     cdef const real *x
@@ -126,10 +141,8 @@ cdef void row_grad_part(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
             if <const real *>grad == x:     # in place: gcc would read and write number by number, lest they overlap
                 memcpy(buffer, x, n * sizeof(real))
                 x = <const real *>buffer
-            grad_run(job, x, weights_from(job, k, _), load_given(job, &row, k, n, _), head, n, low, magic, scale, push,
-                     streams, grad)
-            if k <= point.hole < k + n:
-                grad[point.hole - k] = <real>(point.at_hole / job.temperature)
+            grad_run(job, x, weights_from(job, k, _), load_given(job, &row, k, n, _), head, n,
+                     point.hole - k if k <= point.hole < k + n else -1, at_hole, low, magic, scale, push, streams, grad)
             if job.softcap != 0:
                 apply_slopes(job, row.logits + k * job.input.class_stride_bytes, n, grad, spare + CHUNK)
         if grad == spare:

@@ -106,10 +106,11 @@ cdef inline void fold_partial(LaneSums *sums, real *partial, real *spread_sum, r
             sums.lost[lane] += two_sum_lost(before, partial[lane])
         if spreads(loop):
             sums.spread_sum[lane] += spread_sum[lane]
+            spread_sum[lane] = 0
         if takes_given(loop):
             sums.spread_mass[lane] += spread_mass[lane]
-    for lane in range(LANES):
-        partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
+            spread_mass[lane] = 0
+        partial[lane] = 0
 
 
 cdef inline bint has_stretches(int loop, real _) noexcept nogil:

@@ -41,11 +41,13 @@ typedef __m512i words;
 #define shift_words _mm512_slli_epi32
 #define all_words _mm512_set1_epi32
 #define where_equal(a, b, yes, no) _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), yes)
+#define zero_where_equal(a, b, value) where_equal(a, b, all_f32(0), value)
 #define bits_above(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GT_OQ)
 #define bits_at_least(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ)
 #define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
 #define look_up(table, index) _mm512_permutexvar_epi32(index, table)
 #define load_words(p) _mm512_loadu_si512((const void *)(p))
+#define SETTLE(v) ((void)0)
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define EXP_STEPS 8
@@ -69,11 +71,18 @@ typedef __m256i words;
 #define add_words _mm256_add_epi32
 #define shift_words _mm256_slli_epi32
 #define where_equal(a, b, yes, no) _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_EQ_OQ))
+#define equal_bits(a, b) _mm256_cmp_ps(a, b, _CMP_EQ_OQ)
+#define and_bits _mm256_and_ps
+#define and_not_bits _mm256_andnot_ps
+#define or_bits _mm256_or_ps
+#define zero_where_equal(a, b, value) and_not_bits(equal_bits(a, b), value) /* gcc makes two instructions of a blend's */
 #define bits_above(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GT_OQ))
 #define bits_at_least(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GE_OQ))
 #define keep_words(words, t, low) _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps(t, low, _CMP_NLT_UQ)), words)
 #define look_up(table, index) _mm256_permutevar8x32_epi32(table, index)
 #define load_words(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+/* gcc would put the last operations of several vectors behind one another's, and keep what they wait for on the stack. */
+#define SETTLE(v) __asm__("" : "+x"(v))
 #else
 #define EXP_STEPS 1
 #endif
@@ -160,7 +169,9 @@ ALWAYS_INLINE void exp_scaled_terms_f32(const float *x, float low, float magic, 
     for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
         floats r, scale;
         reduce_floats(larger_of(all_f32(low), load_f32(x + i)), all_f32(magic), 1, &r, &scale);
-        store_f32(terms + i, multiply(multiply_add(poly_floats(r, factor), r, all_f32(factor)), scale));
+        floats term = multiply(multiply_add(poly_floats(r, factor), r, all_f32(factor)), scale);
+        SETTLE(term);
+        store_f32(terms + i, term);
     }
 }
 
