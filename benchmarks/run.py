@@ -23,7 +23,7 @@ import scaling
 import worker
 
 QUICK = runner.Budget(pairs=15, fewest=3, seconds=0.4)
-FULL = runner.Budget(pairs=31, fewest=15, seconds=10.0)
+FULL = runner.Budget(pairs=31, fewest=15, seconds=1.0, decided=5)
 SMOKE = runner.Budget(pairs=1, fewest=1, seconds=0.0, settle=0.0, sample=1e-6)
 QUICK_CONTENDERS = ["roofline", "xentc_loss", "torch", "onnxruntime", "torch_warm", "numpy"]
 QUICK_SECONDS = 240  # what has not begun by then is left out, and named

@@ -9,6 +9,8 @@ c) Short calls are repeated until a sample is long enough for the clock. Before 
    threads: where a team has slept, its next two calls were seen to take 7 and 4 ms longer, xentc's and torch's alike.
    Calls of LONG_SECONDS and more go without, as those milliseconds are little beside them.
 d) What does not give the same answer is not timed (agreement.py).
+e) A contender that is FAR_BEHIND in every one of `decided` pairs needs no more: those that take seconds a call would be
+   most of a full run.
 """
 
 from __future__ import annotations
@@ -25,17 +27,19 @@ SETTLE_SECONDS = 0.015  # see b): libgomp's threads spun for up to 10 ms where t
 WAKE_SECONDS = 0.02  # see c)
 LONG_SECONDS = 0.1
 SAMPLE_SECONDS = 0.005
+FAR_BEHIND = 4.0
 
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """As many pairs as fit into `seconds`, but from `fewest` to `pairs` of them."""
+    """As many pairs as fit into `seconds`, but from `fewest` to `pairs` of them. See e) for `decided`."""
 
     pairs: int
     fewest: int
     seconds: float
+    decided: int | None = None
     settle: float = SETTLE_SECONDS
     wake: float = WAKE_SECONDS
     sample: float = SAMPLE_SECONDS
@@ -81,6 +85,12 @@ def _nothing() -> None:
     pass
 
 
+def _enough(samples: list[list[float]], budget: Budget) -> bool:
+    if budget.decided is None or len(samples) < budget.decided:
+        return len(samples) >= budget.fewest
+    return len(samples) >= budget.fewest or all(theirs > FAR_BEHIND * ours for ours, theirs in samples)
+
+
 def time_pairs(ours: Call, theirs: Call, budget: Budget) -> Pairs:
     """Both have been called before: neither's first call is timed."""
     calls = [(call, *_repeats(call, budget.sample)) for call in (ours, theirs)]
@@ -90,7 +100,7 @@ def time_pairs(ours: Call, theirs: Call, budget: Budget) -> Pairs:
     try:
         start = time.perf_counter()
         while len(samples) < budget.pairs:
-            if len(samples) >= budget.fewest and time.perf_counter() - start > budget.seconds:
+            if time.perf_counter() - start > budget.seconds and _enough(samples, budget):
                 break
             samples.append([_sample(call, repeats, long, budget) for call, repeats, long in calls])
     finally:

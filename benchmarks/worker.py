@@ -21,13 +21,16 @@ THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 # A development machine may force OpenBLAS to an old kernel, which slows NumPy; and --threads decides for everyone.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "XENTC_NUM_THREADS")
 
+# Contenders whose large results are arrays of each call. A kept buffer beside a fresh one would only time new pages.
+FRESH = ("torch", "torch_compile", "jax", "scipy", "numpy", "sklearn_log_loss")
+
 # What is printed as a row: its name, which form of xentc gives it, by which function, and against whom (None: all), in
 # a full run and in a quick one. A gradient of torch's is always fresh, so it is timed against both of ours.
 ANSWERS = (
     ("forward", "xentc", "forward", None, None),
-    ("forward fresh", "xentc_fresh", "forward", None, ("torch",)),
+    ("forward fresh", "xentc_fresh", "forward", FRESH, ("torch",)),
     ("with gradient", "xentc", "forward_grad", None, None),
-    ("with gradient fresh", "xentc_fresh", "forward_grad", None, ("torch",)),
+    ("with gradient fresh", "xentc_fresh", "forward_grad", FRESH, ("torch",)),
     ("with gradient in place", "xentc_in_place", "forward_grad", ("roofline", "torch"), ("roofline",)),
 )
 
