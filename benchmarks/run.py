@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -26,7 +27,7 @@ QUICK = runner.Budget(pairs=15, fewest=3, seconds=0.4)
 FULL = runner.Budget(pairs=31, fewest=15, seconds=1.0, decided=5)
 SMOKE = runner.Budget(pairs=1, fewest=1, seconds=0.0, settle=0.0, sample=1e-6)
 QUICK_CONTENDERS = ["roofline", "xentc_loss", "torch", "onnxruntime", "torch_warm", "numpy"]
-QUICK_SECONDS = 240  # what has not begun by then is left out, and named
+QUICK_MINUTES = 4
 LONGEST_SECONDS = 1800  # of one process: a contender that hangs is one error, not a lost run
 
 
@@ -38,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=list(cases.CASES), metavar="CASE", help="see cases.py")
     parser.add_argument("--contenders", nargs="+", choices=contenders.OTHERS, metavar="CONTENDER")
     parser.add_argument("--pairs", type=int, help="exactly so many pairs for every cell")
+    parser.add_argument("--minutes", type=float, help="what has not begun by then is left out, and named; quick: 4")
     parser.add_argument("--threads", type=int, default=cases.cores(), help="default: every core")
     parser.add_argument("--scaling", action="store_true", help="and what threads gain (scaling.py), --cases or not")
     parser.add_argument("--goals", action="store_true", help="and the table of goals, in markdown (goals.py)")
@@ -46,6 +48,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.threads < 1 or (options.pairs is not None and options.pairs < 1):
         parser.error("--threads and --pairs must be at least 1")
     options.threads = min(options.threads, cases.cores())
+    if options.minutes is None:
+        options.minutes = QUICK_MINUTES if options.quick else math.inf
     options.scaling |= options.cases is None and not options.sweep
     if options.cases is None:
         sweep = [case.name for case in cases.SWEEP]
@@ -131,7 +135,7 @@ def time_all(run: dict, options: argparse.Namespace, names: list[str]) -> None:
     for i, (contender, batch) in enumerate(work):
         if contender in run["missing"]:
             continue
-        if options.quick and time.perf_counter() - started > QUICK_SECONDS:
+        if time.perf_counter() - started > 60 * options.minutes:
             run["left_out"] += [f"{name} against {contender}" for name in batch]
             continue
         progress(f"{i + 1} of {len(work)}: {', '.join(batch)[:60]} against {contender}")
