@@ -33,8 +33,8 @@ FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 if MSVC:
     FLAGS = ["/O2"]
 LINK_FLAGS: list[str] = []
-# gcc clears 100 bytes by `rep stos` where vectors have 16 or 32 of them, and that is slow to begin: softmax of 64 x 1000
-# takes 0.65 of the time without it. Of the kernels alone, and where the compiler knows these flags.
+# gcc clears 100 bytes by `rep stos` where vectors have 16 or 32 of them, and that is slow to begin: softmax of
+# 64 x 1000 takes 0.65 of the time without it. Of the kernels alone, and where the compiler knows these flags.
 CLEARING = ["-fno-tree-loop-distribute-patterns", "-mmemset-strategy=vector_loop:1024:noalign,libcall:-1:noalign"]
 # A kernel's loop is written once and inlined with a literal that says which loop it is; left to gcc's judgement, a
 # change elsewhere in the file can undo that and make the loop four times slower.
