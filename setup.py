@@ -97,7 +97,7 @@ class BuildExt(build_ext):
     def build_extensions(self):
         self.require_compiler()
         openmp = self.openmp_flags()
-        clearing = [flag for flag in CLEARING if not MSVC and self.runs(COMPILER_PROBE, [flag])]
+        clearing = [flag for flag in CLEARING if not MSVC and self.runs(COMPILER_PROBE, ["-Werror", flag])]
         for extension in self.extensions:
             if extension.name == "xentc._engine":
                 extension.extra_compile_args += openmp

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import strategies
 import tolerances
+from amount import examples
 from checks import X32, assert_same_bits, refuse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import xentc
 
@@ -41,6 +44,32 @@ def test_overlapping_memory() -> None:
     refuse(ValueError, "grad_out", target=memory[:2].view(np.int32), grad_out=input)
     refuse(ValueError, "grad_out", out=memory[4:6], grad_out=input)
     assert np.array_equal(memory, before)
+
+
+PLACES = st.tuples(st.integers(0, 24), st.sampled_from([(3, 1), (1, 2), (6, 2), (-3, -1), (3, -1), (-6, 2), (12, 3)]))
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(PLACES, PLACES)
+def test_memory_that_is_shared(read: tuple, written: tuple) -> None:
+    """Two views of one memory, side by side, interleaved or overlapping: refused where NumPy finds a shared entry, and
+    taken where there is none, or where one is the other."""
+    memory = np.random.default_rng(5).normal(size=96).astype(np.float32)
+    before = memory.copy()
+
+    def view(place: tuple) -> np.ndarray:
+        first, strides = place
+        return np.lib.stride_tricks.as_strided(memory[first + 32 :], (2, 3), tuple(4 * stride for stride in strides))
+
+    input, out = view(read), view(written)
+    expected = xentc.softmax(input.copy())
+    if np.shares_memory(input, out) and read != written:
+        with pytest.raises(ValueError, match=r"^out: overlaps input"):
+            xentc.softmax(input, out=out)
+        assert np.array_equal(memory, before)
+    else:
+        assert xentc.softmax(input, out=out) is out
+        assert_same_bits(out, expected)
 
 
 HALVES = strategies.HALVES

@@ -84,7 +84,9 @@ cdef cnp.ndarray full_result(object given, str name, cnp.ndarray logits):
     cdef int code = dtype_code(logits)
     if given is None and code < I8 and cnp.PyArray_ISNOTSWAPPED(logits):
         return PyArray_NewLikeArray(logits, cnp.NPY_KEEPORDER, NULL, 0)
-    dtype = FLOAT64 if code >= I8 else (<object>logits).dtype.newbyteorder("=")
+    dtype = FLOAT64 if code >= I8 else (<object>logits).dtype
+    if not cnp.PyArray_ISNOTSWAPPED(logits):
+        dtype = dtype.newbyteorder("=")     # FLOAT64 stays itself
     if given is None:
         try:
             return np.empty_like(logits, dtype=dtype, subok=False)

@@ -12,19 +12,11 @@
 
 #define LANE_GROUP 8 /* classes of samples side by side, between two foldings */
 
-#if defined(__AVX512F__)
+#if EXP_STEPS > 1
 ALWAYS_INLINE void add_doubles(double *sums, floats terms) {
-    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(terms));
-    __m512d high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(terms), 1)));
-    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), low));
-    _mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), high));
-}
-#elif EXP_STEPS > 1
-ALWAYS_INLINE void add_doubles(double *sums, floats terms) {
-    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(terms));
-    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(terms, 1));
-    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), low));
-    _mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), high));
+    store_f64(sums, add_f64(load_f64(sums), lower_doubles(terms)));
+    sums += VECTOR_DOUBLES;
+    store_f64(sums, add_f64(load_f64(sums), upper_doubles(terms)));
 }
 #endif
 

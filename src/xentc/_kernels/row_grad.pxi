@@ -85,7 +85,7 @@ cdef void grad_run(const Job *job, const real *x, const real *weight, const real
     grad_dense(job, x + head, from_(weight, head), from_(given, head), n_before, low, magic, scale, push, streams,
                grad + head)
     if n_before < whole:
-        # A line that is written to once it is streamed would be fetched again: 1.15 times the time at 1000 classes.
+        # A line that is written to once it is streamed would be fetched again: 1.1 times the time at 1000 classes.
         k = head + n_before * LANES
         grad_dense(job, x + k, from_(weight, k), from_(given, k), 1, low, magic, scale, push, False, entries)
         entries[hole - k] = at_hole

@@ -3,11 +3,11 @@
  * elsewhere.
  *
  * a) With AVX-512 the four vectors of a pair go through each stage together, and are pinned there: gcc puts one behind the
- *    other, and the scheduler fills with operations that wait. With AVX2 there are no registers for that, and pairs of
- *    vectors one behind the other, whose sums stay in registers, are faster.
- * b) The sums never leave their registers, with AVX2 those in float. Where gcc keeps them on the stack between loops, each
- *    folding waits for its own stores, some 20 cycles of 250; and terms that pass through the stack take 1.5 times as long.
- * Together 1.1 times as fast from the second-level cache with AVX-512, 1.2 times with AVX2.
+ *    other, and the scheduler fills with operations that wait. With AVX2 there are no registers for that: four
+ *    at a time take 1.1 to 1.3 times as long there as one behind the other.
+ * b) The sums of AVX-512 never leave their registers. Where gcc keeps them on the stack between loops, each folding waits
+ *    for its own stores, some 20 cycles of 250.
+ * Together 1.1 times as fast from the second-level cache with AVX-512; with AVX2 1.2 times, long rows.
  */
 #ifndef XENTC_STRETCH_H
 #define XENTC_STRETCH_H
@@ -64,16 +64,6 @@ ALWAYS_INLINE void add_pair(const float *x, floats low, floats magic, floats *hi
         partial[i] = add(partial[i], add(terms[i], terms[i + GROUP_VECTORS]));
 }
 
-typedef __m512d doubles;
-#define VECTOR_DOUBLES 8
-#define load_f64 _mm512_loadu_pd
-#define store_f64 _mm512_storeu_pd
-
-ALWAYS_INLINE void fold_floats(floats partial, doubles *sums) {
-    sums[0] = _mm512_add_pd(sums[0], _mm512_cvtps_pd(_mm512_castps512_ps256(partial)));
-    sums[1] = _mm512_add_pd(sums[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps(partial, 1)));
-}
-
 #undef PIN
 #else
 
@@ -86,17 +76,12 @@ ALWAYS_INLINE void add_pair(const float *x, floats low, floats magic, floats *hi
     }
 }
 
-typedef __m256d doubles;
-#define VECTOR_DOUBLES 4
-#define load_f64 _mm256_loadu_pd
-#define store_f64 _mm256_storeu_pd
+#endif
 
 ALWAYS_INLINE void fold_floats(floats partial, doubles *sums) {
-    sums[0] = _mm256_add_pd(sums[0], _mm256_cvtps_pd(_mm256_castps256_ps128(partial)));
-    sums[1] = _mm256_add_pd(sums[1], _mm256_cvtps_pd(_mm256_extractf128_ps(partial, 1)));
+    sums[0] = add_f64(sums[0], lower_doubles(partial));
+    sums[1] = add_f64(sums[1], upper_doubles(partial));
 }
-
-#endif
 
 /* x: floats, or halves of one kind or the other; memory, step: what is prefetched, as in Run. */
 ALWAYS_INLINE void add_stretches_f32(const char *x, int bf16, int f16, const char *memory, ptrdiff_t step,

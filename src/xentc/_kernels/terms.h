@@ -27,6 +27,7 @@
 #define EXP_C3 0x1.55559ep-3f
 typedef __m512 floats;
 typedef __m512i words;
+typedef __m512d doubles;
 #define all_f32 _mm512_set1_ps
 #define load_f32 _mm512_loadu_ps
 #define store_f32 _mm512_storeu_ps
@@ -47,6 +48,12 @@ typedef __m512i words;
 #define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
 #define look_up(table, index) _mm512_permutexvar_epi32(index, table)
 #define load_words(p) _mm512_loadu_si512((const void *)(p))
+#define VECTOR_DOUBLES 8
+#define load_f64 _mm512_loadu_pd
+#define store_f64 _mm512_storeu_pd
+#define add_f64 _mm512_add_pd
+#define lower_doubles(v) _mm512_cvtps_pd(_mm512_castps512_ps256(v))
+#define upper_doubles(v) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))
 #define SETTLE(v) ((void)0)
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -58,6 +65,7 @@ typedef __m512i words;
 #define EXP_C4 0x1.5547bcp-5f
 typedef __m256 floats;
 typedef __m256i words;
+typedef __m256d doubles;
 #define all_f32 _mm256_set1_ps
 #define load_f32 _mm256_loadu_ps
 #define store_f32 _mm256_storeu_ps
@@ -81,6 +89,12 @@ typedef __m256i words;
 #define keep_words(words, t, low) _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps(t, low, _CMP_NLT_UQ)), words)
 #define look_up(table, index) _mm256_permutevar8x32_epi32(table, index)
 #define load_words(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define VECTOR_DOUBLES 4
+#define load_f64 _mm256_loadu_pd
+#define store_f64 _mm256_storeu_pd
+#define add_f64 _mm256_add_pd
+#define lower_doubles(v) _mm256_cvtps_pd(_mm256_castps256_ps128(v))
+#define upper_doubles(v) _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))
 /* gcc would put the last operations of several vectors behind one another's, and keep what they wait for on the stack. */
 #define SETTLE(v) __asm__("" : "+x"(v))
 #else
