@@ -8,6 +8,9 @@ from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memmove, memset
 from xentc._kernels.api cimport *
 
+cdef extern from "cpu.h":
+    pass    # the gate: on a CPU that cannot run these kernels, their import is an ImportError
+
 cdef extern from "vmath.h" nogil:
     const double LOG2E
     const double LN2
