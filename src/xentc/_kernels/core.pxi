@@ -82,6 +82,10 @@ cdef extern from "stretch.h" nogil:
     void add_stretches_f32(const char *x, bint bf16, bint f16, const char *memory, Py_ssize_t step,
                            Py_ssize_t n_stretches, int n_pairs, float low, float magic, float *highest, double *sum_exp)
 
+cdef extern from "short_row.h" nogil:
+    double add_short_f32(const char *x, bint bf16, bint f16, const char *memory, Py_ssize_t step, Py_ssize_t n,
+                         Py_ssize_t hole, int n_pairs, float low, float magic, float *row_max)
+
 cdef extern from "half.h" nogil:
     float widen_f16(uint16_t half)
     float widen_bf16(uint16_t half)

@@ -21,11 +21,6 @@ AT_THE_FLOOR static int cpu_supports(int level) {
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-static inline int cpu_is_amd(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_is("amd");
-}
-
 /* Cython's initialisation of a module is compiled for the kernels' ISA, too: on a lesser CPU it is an illegal
  * instruction, and whoever imports all of a package's modules (a type checker, pydoc) is ended by it. So the check
  * stands before it, in PyInit, and what Cython calls there is looked at first. */
@@ -49,6 +44,5 @@ AT_THE_FLOOR static PyObject *refuse_this_cpu(void) {
 
 #else
 static inline int cpu_supports(int level) { return level == 2; }
-static inline int cpu_is_amd(void) { return 0; }
 #endif
 #endif

@@ -2,7 +2,6 @@
 
 cdef extern from "cpu.h" nogil:
     bint cpu_supports(int level)
-    bint cpu_is_amd()
 
 cdef dict LEVELS = {"x86_v3": 3, "x86_v4": 4}
 
@@ -10,8 +9,3 @@ cdef dict LEVELS = {"x86_v3": 3, "x86_v4": 4}
 def supports(str isa):
     """Whether this machine can run the kernels of an ISA by name. Below the baseline, their import says so."""
     return isa == "baseline" or (isa in LEVELS and cpu_supports(LEVELS[isa]))
-
-
-def is_amd():
-    """Whether AMD made this CPU. No result depends on it."""
-    return cpu_is_amd()

@@ -34,6 +34,24 @@ cdef inline real largest_lane(real *lanes) noexcept nogil:
     return larger(larger(lanes[2], lanes[0]), larger(lanes[3], lanes[1]))
 
 
+cdef double sum_short(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t n, int loop, real low,
+                      real magic, real *row_max) noexcept nogil:
+    """The sum and the largest of a block of at most CHUNK columns, by the loop of short_row.h."""
+    cdef Py_ssize_t stride = job.input.class_stride_bytes
+    cdef Py_ssize_t step = LANES * stride if 0 < stride <= <Py_ssize_t>sizeof(double) else 0
+    cdef Py_ssize_t hole = row.hole - begin
+    cdef const char *memory = row.logits + begin * stride
+    if real is float:
+        if loop == LOOP_BF16:
+            return add_short_f32(memory, True, False, memory, step, n, hole, GROUPS, low, magic, row_max)
+        if loop == LOOP_F16:
+            return add_short_f32(memory, False, True, memory, step, n, hole, GROUPS, low, magic, row_max)
+        return add_short_f32(<const char *>load_logits(job, row, begin, n, low), False, False, memory, step, n, hole,
+                             GROUPS, low, magic, row_max)
+    else:
+        return NAN
+
+
 cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssize_t end, RowPart *part,
                     real _) noexcept nogil:
     """The sums of columns begin to end, over the reference part.exponent."""
@@ -42,6 +60,10 @@ cdef void sum_block(const Job *job, const RowView *row, Py_ssize_t begin, Py_ssi
     cdef real *highest = <real *>sums.highest
     cdef Py_ssize_t k = begin, n, lane
     cdef int loop = loop_over(job, row, _)
+    if has_stretches(loop, _) and end - begin <= CHUNK:
+        part.sum_exp = sum_short(job, row, begin, end - begin, loop, low, magic, highest)
+        part.row_max, part.spread_sum, part.spread_mass = highest[0], 0, 0
+        return
     for lane in range(LANES):
         highest[lane] = <real>-INFINITY
     memset(sums.sum_exp, 0, sizeof(sums.sum_exp))
@@ -139,6 +161,14 @@ cdef void sum_row(const Job *job, const RowView *row, const RowPart *parts, RowP
     cdef RowPart part
     memset(total, 0, sizeof(RowPart))
     total.exponent, total.row_max = -REFERENCE_LIMIT, -INFINITY
+    if n_blocks == 1 and parts == NULL:
+        row_part(job, row, 0, &part, _)
+        if part.sum_exp != 0:       # as fold_part() would leave it
+            total.exponent = part.exponent
+        total.sum_exp = 0 + part.sum_exp
+        total.spread_sum, total.spread_mass = 0 + part.spread_sum, 0 + part.spread_mass
+        total.row_max = max(total.row_max, part.row_max)
+        return
     for b in range(n_blocks):
         if parts != NULL:
             part = parts[b]

@@ -37,6 +37,18 @@ cdef void find_points(RowPoints *points, real _) noexcept nogil:
         exponent[i], points.inverse[i] = softmax.exponent, softmax.inverse
 
 
+cdef inline SoftmaxPoint point_of(const RowPoints *points, Py_ssize_t i) noexcept nogil:
+    cdef SoftmaxPoint softmax
+    softmax.nll, softmax.rest_share, softmax.own_share = points.nll[i], points.rest_share[i], points.own_share[i]
+    softmax.exponent, softmax.inverse = points.exponent[i], points.inverse[i]
+    return softmax
+
+
+cdef inline Py_ssize_t row_batch(const Job *job, Py_ssize_t n_logits) noexcept nogil:
+    """How many rows are finished together, so that they stay in cache until they are written."""
+    return max(min(n_logits // job.n_classes, <Py_ssize_t>ROW_BATCH), <Py_ssize_t>1)
+
+
 cdef void begin_row(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, RowState *state,
                     RowPoints *points, Py_ssize_t i, real _) noexcept nogil:
     """A row's sums, if any of its terms are left."""
@@ -75,8 +87,7 @@ cdef void end_row(const Job *job, Py_ssize_t sample, const RowState *state, cons
     if loss != 0:
         point.inverse = point.pull = loss
     elif state.scale != 0:
-        softmax.nll, softmax.rest_share, softmax.own_share = points.nll[i], points.rest_share[i], points.own_share[i]
-        softmax.exponent, softmax.inverse = points.exponent[i], points.inverse[i]
+        softmax = point_of(points, i)
         loss = one_nan_f64(state.scale * sample_loss(job, &state.sums, &softmax))
         if job.grad_out.data != NULL:
             point.shift = state.sums.shift
@@ -103,8 +114,7 @@ cdef void row_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buff
     cdef RowState states[ROW_BATCH]
     cdef RowPoints points
     cdef RowPoint point
-    cdef Py_ssize_t rows = max(min(<Py_ssize_t>BATCH_LOGITS // job.n_classes, <Py_ssize_t>ROW_BATCH), <Py_ssize_t>1)
-    cdef Py_ssize_t sample, i, n
+    cdef Py_ssize_t rows = row_batch(job, BATCH_LOGITS), sample, i, n
     memset(&points, 0, sizeof(points))
     for sample from begin <= sample < end by rows:
         n = min(rows, end - sample)

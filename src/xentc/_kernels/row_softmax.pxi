@@ -206,23 +206,19 @@ cdef void make_parts(const Job *job, const RowView *row, Py_ssize_t sample, RowP
         softmax_part(job, row, sample, b, &parts[b], _)
 
 
-cdef void find_softmax(const Job *job, RowView *row, Py_ssize_t sample, const RowPart *parts, RowPoint *point,
-                       real _) noexcept nogil:
+cdef void set_softmax(const Job *job, RowView *row, Py_ssize_t sample, const RowPart *parts, const RowPart *total,
+                      const SoftmaxPoint *softmax, RowPoint *point, real _) noexcept nogil:
     """Leaves in point what is to be written needs; logsumexp is written here."""
-    cdef RowPart total
-    cdef SoftmaxPoint softmax
-    fold_softmax(job, row, sample, parts, -1, &total, _)
     memset(point, 0, sizeof(RowPoint))
-    softmax = softmax_point(total.sum_exp, total.exponent, 0, -INFINITY, real is float)
     point.target = point.hole = -1
     point.shift, point.row_max = row.shift, total.row_max
     point.exponent = softmax.exponent
     point.inverse = softmax.inverse * unskew(skew_of(softmax.exponent, _))
-    point.nll = lse_above(&softmax, total.row_max)
-    point.pull = share_of(&total, point, softmax.inverse) if job.operation == SOFTMAX else total.spread_sum
+    point.nll = lse_above(softmax, total.row_max)
+    point.pull = share_of(total, point, softmax.inverse) if job.operation == SOFTMAX else total.spread_sum
     if job.operation == LOGSUMEXP and job.grad_out.data != NULL:
         point.pull = upstream(job, sample)
-    if leaves_largest_out(job, &total, row.shift):
+    if leaves_largest_out(job, total, row.shift):
         leave_largest_out(job, row, sample, parts, softmax.inverse, point, _)
     if softmax.inverse != softmax.inverse and job.grad_out.data != NULL:
         special_gradient(job, sample, total.row_max, &point.pull, &point.at_hole)
@@ -233,6 +229,15 @@ cdef void find_softmax(const Job *job, RowView *row, Py_ssize_t sample, const Ro
             store_loss(job, sample, (row.shift + total.row_max) + point.nll)
 
 
+cdef void find_softmax(const Job *job, RowView *row, Py_ssize_t sample, const RowPart *parts, RowPoint *point,
+                       real _) noexcept nogil:
+    cdef RowPart total
+    cdef SoftmaxPoint softmax
+    fold_softmax(job, row, sample, parts, -1, &total, _)
+    softmax = softmax_point(total.sum_exp, total.exponent, 0, -INFINITY, real is float)
+    set_softmax(job, row, sample, parts, &total, &softmax, point, _)
+
+
 cdef double largest_part(const Job *job, const RowPart *parts) noexcept nogil:
     cdef Py_ssize_t b
     cdef double row_max = -INFINITY
@@ -241,19 +246,29 @@ cdef double largest_part(const Job *job, const RowPart *parts) noexcept nogil:
     return row_max
 
 
-cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, RowPoint *point,
-                         real _) noexcept nogil:
-    """A row from its parts, which are made here without any."""
-    cdef RowPart *made = <RowPart *>(buffer + ROW_BUFFERS * CHUNK * sizeof(real))
-    cdef RowView row
+cdef const RowPart *sum_softmax(const Job *job, RowView *row, Py_ssize_t sample, const RowPart *parts, RowPart *made,
+                                real _) noexcept nogil:
+    """A row's parts, which are made here without any, or where they are not over the right reference."""
     cdef double row_max
-    look_at(job, sample, -1, buffer, &row, _)
     if parts == NULL:
-        make_parts(job, &row, sample, made, _)
+        make_parts(job, row, sample, made, _)
         parts = made
     row_max = largest_part(job, parts)
     if needs_shift(row_max) and row_max != INFINITY:
         row.shift = row_max
-        make_parts(job, &row, sample, made, _)
+        make_parts(job, row, sample, made, _)
         parts = made
+    return parts
+
+
+cdef inline RowPart *room_for_parts(char *buffer, real _) noexcept nogil:
+    return <RowPart *>(buffer + ROW_BUFFERS * CHUNK * sizeof(real))
+
+
+cdef void finish_softmax(const Job *job, Py_ssize_t sample, const RowPart *parts, char *buffer, RowPoint *point,
+                         real _) noexcept nogil:
+    """A row from its parts, which are made here without any."""
+    cdef RowView row
+    look_at(job, sample, -1, buffer, &row, _)
+    parts = sum_softmax(job, &row, sample, parts, room_for_parts(buffer, _), _)
     find_softmax(job, &row, sample, parts, point, _)

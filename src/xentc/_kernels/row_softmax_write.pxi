@@ -136,15 +136,50 @@ cdef void write_softmax(const Job *job, Py_ssize_t sample, Py_ssize_t begin, Py_
                               k, n, value_kind(job), buffer)
 
 
-cdef void softmax_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buffer, real _) noexcept nogil:
+cdef void finish_and_write(const Job *job, Py_ssize_t sample, char *buffer, real _) noexcept nogil:
     cdef RowPoint point
-    cdef Py_ssize_t sample
-    for sample in range(begin, end):
-        if keeps_terms(job) and write_kept(job, sample, buffer, _):
-            continue
-        finish_softmax(job, sample, NULL, buffer, &point, _)
+    finish_softmax(job, sample, NULL, buffer, &point, _)
+    if job.operation != LOGSUMEXP or job.grad_out.data != NULL:
+        write_softmax(job, sample, 0, job.n_classes, &point, buffer, _)
+
+
+cdef void finish_batch(const Job *job, Py_ssize_t begin, Py_ssize_t n, char *buffer, real _) noexcept nogil:
+    """Rows of one column block, side by side as those of row_finish.pxi: at most ROW_BATCH."""
+    cdef RowView rows[ROW_BATCH]
+    cdef RowPart parts[ROW_BATCH]
+    cdef RowPart totals[ROW_BATCH]
+    cdef RowPoints points
+    cdef SoftmaxPoint softmax
+    cdef RowPoint point
+    cdef Py_ssize_t i
+    memset(&points, 0, sizeof(points))
+    for i in range(ROW_BATCH):
+        points.own[i] = -INFINITY
+    for i in range(n):
+        look_at(job, begin + i, -1, buffer, &rows[i], _)
+        sum_softmax(job, &rows[i], begin + i, NULL, &parts[i], _)
+        fold_softmax(job, &rows[i], begin + i, &parts[i], -1, &totals[i], _)
+        points.sum_exp[i], points.exponent[i] = totals[i].sum_exp, totals[i].exponent
+    find_points(&points, _)
+    for i in range(n):
+        softmax = point_of(&points, i)
+        set_softmax(job, &rows[i], begin + i, &parts[i], &totals[i], &softmax, &point, _)
         if job.operation != LOGSUMEXP or job.grad_out.data != NULL:
-            write_softmax(job, sample, 0, job.n_classes, &point, buffer, _)
+            write_softmax(job, begin + i, 0, job.n_classes, &point, buffer, _)
+
+
+cdef void softmax_block(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *buffer, real _) noexcept nogil:
+    cdef Py_ssize_t rows = row_batch(job, BATCH_LOGITS // 4), sample
+    if keeps_terms(job):
+        for sample in range(begin, end):
+            if not write_kept(job, sample, buffer, _):
+                finish_and_write(job, sample, buffer, _)
+    elif rows > 1:
+        for sample from begin <= sample < end by rows:
+            finish_batch(job, sample, min(rows, end - sample), buffer, _)
+    else:
+        for sample in range(begin, end):
+            finish_and_write(job, sample, buffer, _)
     if job.stream_grad:
         stream_fence()
 

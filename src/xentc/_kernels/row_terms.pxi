@@ -172,7 +172,7 @@ cdef void write_terms(const Job *job, Py_ssize_t sample, const RowPoint *point, 
 cdef bint write_kept(const Job *job, Py_ssize_t sample, char *buffer, real _) noexcept nogil:
     """Value and gradient of a row, unless it has no softmax. (Rows together, to hide the chain from the terms to the
     inverse of their sum, are slower: the next row's terms do that, and more than one row's do not stay in L1.)"""
-    cdef RowPart *part = <RowPart *>(buffer + ROW_BUFFERS * CHUNK * sizeof(real))
+    cdef RowPart *part = room_for_parts(buffer, _)
     cdef real *terms = <real *>(<char *>part + PART_BYTES)
     cdef RowView row
     cdef RowPoint point

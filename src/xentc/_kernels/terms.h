@@ -52,6 +52,7 @@ typedef __m512d doubles;
 #define load_f64 _mm512_loadu_pd
 #define store_f64 _mm512_storeu_pd
 #define add_f64 _mm512_add_pd
+#define zero_f64 _mm512_setzero_pd
 #define lower_doubles(v) _mm512_cvtps_pd(_mm512_castps512_ps256(v))
 #define upper_doubles(v) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))
 #define SETTLE(v) ((void)0)
@@ -93,6 +94,7 @@ typedef __m256d doubles;
 #define load_f64 _mm256_loadu_pd
 #define store_f64 _mm256_storeu_pd
 #define add_f64 _mm256_add_pd
+#define zero_f64 _mm256_setzero_pd
 #define lower_doubles(v) _mm256_cvtps_pd(_mm256_castps256_ps128(v))
 #define upper_doubles(v) _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))
 /* gcc would put the last operations of several vectors behind one another's, and keep what they wait for on the stack. */
