@@ -8,11 +8,13 @@ cdef enum:
     LANE_WIDTH = 32
     REFERENCE_CLASSES = 4       # classes that a sample's reference is taken from
     TILE_LOGITS = 8192          # of a buffer
+    ROWS_LOGITS = 1024          # of samples on their way to it that have to be widened, or from it narrowed
+    ROWS_AT_ONCE = 16           # where each of these is a run of its own
     EXACT_CLASSES = 1 << 24     # class numbers that a float holds exactly
 
 # A sample's numbers, one column each: those that are compared with logits of type real, the others double.
 cdef enum:
-    MAGIC, LOW, HOLE, HIGHEST, OWN, OWN_MASS, SHIFT, ORIGIN, N_REALS
+    MAGIC, LOW, HOLE, HIGHEST, OWN, OWN_MASS, SHIFT, ORIGIN, FOUND, N_REALS
 cdef enum:
     SUM, LOST, SPREAD_SUM, SPREAD_MASS, WEIGHT, REST_SHARE, OWN_SHARE, EXPONENT, N_DOUBLES
 
@@ -115,26 +117,43 @@ cdef inline void transpose(const real *source, Py_ssize_t source_stride, Py_ssiz
         transpose_f64(source, source_stride, n_rows, n_columns, to, to_stride)
 
 
+cdef void gather_rows(const Operand *operand, const char *source, Py_ssize_t stride, Py_ssize_t n,
+                      Py_ssize_t n_samples, Py_ssize_t width, real *buffer) noexcept nogil:
+    """Samples whose classes lie closer together than they do: some of them at a time, as rows of real, transposed."""
+    cdef Py_ssize_t class_bytes = operand.class_stride_bytes, i, j, m, c, row
+    cdef bint together = stride == n * class_bytes and n <= ROWS_LOGITS     # rows that are one run
+    cdef Py_ssize_t columns = n if together else min(n, <Py_ssize_t>(ROWS_LOGITS // ROWS_AT_ONCE))
+    cdef Py_ssize_t at_once = ROWS_LOGITS // n if together else <Py_ssize_t>ROWS_AT_ONCE
+    cdef real rows[ROWS_LOGITS]
+    cdef const real *x
+    for i from 0 <= i < n_samples by at_once:
+        m = min(at_once, n_samples - i)
+        for j from 0 <= j < n by columns:
+            c = min(columns, n - j)
+            for row in range(1 if together else m):
+                x = load_run(operand, source + (i + row) * stride + j * class_bytes, m * n if together else c,
+                             class_bytes, rows + row * columns)
+                if x != rows + row * columns:
+                    memcpy(rows + row * columns, x, (m * n if together else c) * sizeof(real))
+            transpose(rows, columns, m, c, buffer + j * width + i, width)
+
+
 cdef void gather(const Operand *operand, const char *source, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t n_samples,
                  Py_ssize_t width, real *buffer) noexcept nogil:
     """n classes as [class][sample]; samples beyond n_samples are 0."""
-    cdef Py_ssize_t class_bytes = operand.class_stride_bytes, i, j
+    cdef Py_ssize_t class_bytes = operand.class_stride_bytes, j
     cdef const real *row
+    if n_samples < width:
+        memset(buffer, 0, n * width * sizeof(real))
     if is_real(operand, class_bytes, source, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
         transpose(<const real *>source, stride // <Py_ssize_t>sizeof(real), n_samples, n, buffer, width)
     elif llabs(class_bytes) < llabs(stride):
-        for i in range(n_samples):
-            for j in range(n):
-                buffer[j * width + i] = <real>read_number(source + i * stride + j * class_bytes, operand.code,
-                                                          operand.swapped)
+        gather_rows(operand, source, stride, n, n_samples, width, buffer)
     else:
         for j in range(n):
             row = load_run(operand, source + j * class_bytes, n_samples, stride, buffer + j * width)
             if row != buffer + j * width:
                 memcpy(buffer + j * width, row, n_samples * sizeof(real))
-    for j in range(n):
-        for i in range(n_samples, width):
-            buffer[j * width + i] = 0
 
 
 cdef const real *load_classes(const Job *job, Tile *tile, Py_ssize_t k, Py_ssize_t n, Py_ssize_t *class_stride,

@@ -123,6 +123,8 @@ cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexce
     sums.shift = reals[SHIFT * width]
     softmax.rest_share, softmax.own_share = doubles[REST_SHARE * width], doubles[OWN_SHARE * width]
     doubles[LOSS * width] = one_nan_f64(scale * sample_loss(job, &sums, &softmax))
+    if job.grad_out.data == NULL:
+        return
     set_gradient(job, &sums, &softmax, doubles[LOSS * width], product(scale, upstream(job, tile.first + i)), &point)
     reals[SCALE * width] = <real>one_nan_f64(product(point.pull, skewed_inverse(tile, i, _)) / job.temperature)
     reals[PUSH * width] = <real>one_nan_f64(point.push / job.temperature)
@@ -292,17 +294,34 @@ cdef void apply_tile_slopes(const Job *job, const Tile *tile, real *grad, Py_ssi
             grad[j * tile.width + i] = times(grad[j * tile.width + i], <real>softcap_slope_f64(x, job.softcap))
 
 
+cdef void store_rows(const Operand *operand, const real *grad, Py_ssize_t width, Py_ssize_t n, Py_ssize_t n_samples,
+                     char *to, Py_ssize_t stride) noexcept nogil:
+    """The way back of gather_rows()."""
+    cdef Py_ssize_t class_bytes = operand.class_stride_bytes, i, j, m, c, row
+    cdef bint together = stride == n * class_bytes and n <= ROWS_LOGITS
+    cdef Py_ssize_t columns = n if together else min(n, <Py_ssize_t>(ROWS_LOGITS // ROWS_AT_ONCE))
+    cdef Py_ssize_t at_once = ROWS_LOGITS // n if together else <Py_ssize_t>ROWS_AT_ONCE
+    cdef real rows[ROWS_LOGITS]
+    cdef double narrowed[ROWS_LOGITS]
+    for i from 0 <= i < n_samples by at_once:
+        m = min(at_once, n_samples - i)
+        for j from 0 <= j < n by columns:
+            c = min(columns, n - j)
+            transpose(grad + j * width + i, width, c, m, rows, columns)
+            for row in range(1 if together else m):
+                store_run(operand, rows + row * columns, m * n if together else c,
+                          to + (i + row) * stride + j * class_bytes, class_bytes, False, <char *>narrowed)
+
+
 cdef void store_classes(const Job *job, const Operand *operand, const Tile *tile, const real *grad, Py_ssize_t k,
                         Py_ssize_t n) noexcept nogil:
     cdef char *to = sample_pointer(job, operand, tile.first) + k * operand.class_stride_bytes
     cdef Py_ssize_t stride = operand.stride_bytes[job.n_axes - 1], class_bytes = operand.class_stride_bytes
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t j
     if is_real(operand, class_bytes, to, <real>0) and stride % <Py_ssize_t>sizeof(real) == 0:
         transpose(grad, tile.width, n, tile.n, <real *>to, stride // <Py_ssize_t>sizeof(real))
     elif llabs(class_bytes) < llabs(stride):
-        for i in range(tile.n):
-            for j in range(n):
-                write_number(to + i * stride + j * class_bytes, operand.code, grad[j * tile.width + i])
+        store_rows(operand, grad, tile.width, n, tile.n, to, stride)
     else:
         for j in range(n):
             store_run(operand, grad + j * tile.width, tile.n, to + j * class_bytes, stride, False, tile.narrowed)

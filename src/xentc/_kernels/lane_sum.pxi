@@ -53,6 +53,7 @@ cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
     if tile.seeking:
         for i in range(tile.width):
             own[i] = none
+            column(tile, FOUND, _)[i] = -1
         return
     for i in range(tile.n):
         own[i] = <real>0 if <uint64_t>tile.indices[i] < <uint64_t>job.n_classes else none
@@ -71,6 +72,17 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
             hole[i] = <real><int32_t>max(number, <int64_t>-1)
     for i in range(0 if tile.seeking else tile.n, tile.width):
         hole[i] = -1
+
+
+cdef void note_found(Tile *tile, int64_t first_class, real _) noexcept nogil:
+    """Of samples that are seeking their largest logit, its class so far."""
+    cdef real *found = column(tile, FOUND, _)
+    cdef Py_ssize_t i
+    if tile.seeking:
+        for i in range(tile.n):
+            if found[i] >= 0:
+                tile.indices[i] = first_class + <int64_t>found[i]
+                found[i] = -1
 
 
 cdef inline void widen_onto(double *restrict sums, const real *restrict terms) noexcept nogil:
@@ -96,22 +108,9 @@ cdef inline void prefetch_lanes(const real *x) noexcept nogil:
         prefetch(<const char *>x + offset)
 
 
-cdef inline void seek(const real *x, Py_ssize_t stride, Py_ssize_t n, int64_t k, const Tile *tile, Py_ssize_t v,
-                      const real *highest, const real *shift) noexcept nogil:
-    """Notes where a sample's largest logit lies, before it is added."""
-    cdef Py_ssize_t lane, j
-    cdef real best
-    for lane in range(min(tile.n - v, <Py_ssize_t>LANE_WIDTH)):
-        best = highest[lane]
-        for j in range(n):
-            if x[j * stride + lane] - shift[lane] > best:
-                best = x[j * stride + lane] - shift[lane]
-                tile.indices[v + lane] = k + j
-
-
 cdef inline void add_class(const real *x, const real *given, real weight, real number, real keep, real share,
                            real *columns, Py_ssize_t width, int loop, real *own, real *highest, real *terms,
-                           real *own_mass, real *spread_sum, real *spread_mass) noexcept nogil:
+                           real *own_mass, real *spread_sum, real *spread_mass, real *found) noexcept nogil:
     """One class of LANE_WIDTH samples."""
     cdef const real *magic = columns + MAGIC * width
     cdef const real *low = columns + LOW * width
@@ -128,6 +127,9 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
         x = values
     part_hole(x, hole, number, own, values)
     exp_lanes(values, low, magic, False, exps)
+    if takes_given(loop):
+        for lane in range(LANE_WIDTH):
+            found[lane] = number if values[lane] > highest[lane] else found[lane]
     larger_terms(values, highest)
     for lane in range(LANE_WIDTH):
         value = values[lane]
@@ -142,9 +144,8 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
 
 
 cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
-                             Py_ssize_t k0, real first_number, real keep, real share, const Tile *tile,
-                             int loop) noexcept nogil:
-    """Adds at most CLASS_GROUP classes, from k0 on, of every sample. loop is a literal."""
+                             real first_number, real keep, real share, const Tile *tile, int loop) noexcept nogil:
+    """Adds at most CLASS_GROUP classes of every sample. loop is a literal."""
     cdef Py_ssize_t width = tile.width, v, lane, k, ahead = CLASS_GROUP
     cdef real *columns = <real *>tile.reals
     cdef double *sums = tile.doubles
@@ -155,28 +156,28 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
     cdef real partial[LANE_WIDTH]
     cdef real spread_sum[LANE_WIDTH]
     cdef real spread_mass[LANE_WIDTH]
+    cdef real found[LANE_WIDTH]
     for v from 0 <= v < width by LANE_WIDTH:
         for lane in range(LANE_WIDTH):
+            found[lane] = columns[FOUND * width + v + lane]
             own[lane] = columns[OWN * width + v + lane]
             highest[lane] = columns[HIGHEST * width + v + lane]
             own_mass[lane] = columns[OWN_MASS * width + v + lane]
             partial[lane] = spread_sum[lane] = spread_mass[lane] = 0
         # In pairs, and the pairs in pairs: a sum of equal terms is then rounded once at most.
         for k from 0 <= k < n by 2:
-            if takes_given(loop) and tile.seeking:
-                seek(x + k * stride + v, stride, min(n - k, <Py_ssize_t>2), k0 + k, tile, v, highest,
-                     columns + SHIFT * width + v)
             for lane in range(LANE_WIDTH):
                 terms[lane] = 0
             prefetch_lanes(x + (k + ahead) * stride + v)
             prefetch_lanes(x + (k + 1 + ahead) * stride + v)
             add_class(x + k * stride + v, given + k * width + v, weight[k] if weighs(loop) else <real>0,
                       first_number + k, keep, share, columns + v, width, loop, own, highest, terms, own_mass,
-                      spread_sum, spread_mass)
+                      spread_sum, spread_mass, found)
             if k + 1 < n:
                 add_class(x + (k + 1) * stride + v, given + (k + 1) * width + v,
                           weight[k + 1] if weighs(loop) else <real>0, first_number + (k + 1), keep, share,
-                          columns + v, width, loop, own, highest, terms, own_mass, spread_sum, spread_mass)
+                          columns + v, width, loop, own, highest, terms, own_mass, spread_sum, spread_mass,
+                          found)
             for lane in range(LANE_WIDTH):
                 partial[lane] += terms[lane]
         for lane in range(LANE_WIDTH):
@@ -189,6 +190,9 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
                 columns[OWN_MASS * width + v + lane] = own_mass[lane]
             widen_onto(sums + SPREAD_SUM * width + v, spread_sum)
             widen_onto(sums + SPREAD_MASS * width + v, spread_mass)
+        if takes_given(loop):
+            for lane in range(LANE_WIDTH):
+                columns[FOUND * width + v + lane] = found[lane]
 
 
 cdef inline void add_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_number, const Tile *tile,
@@ -206,7 +210,7 @@ cdef inline void add_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real 
                           columns + OWN * width + v, columns + HIGHEST * width + v, tile.doubles + SUM * width + v,
                           &ahead)
     else:
-        add_classes(x, stride, x, x, n, 0, first_number, 0, 0, tile, loop)
+        add_classes(x, stride, x, x, n, first_number, 0, 0, tile, loop)
 
 
 cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
@@ -218,13 +222,13 @@ cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *
     elif job.spread == SPREAD_NONE:
         add_plain(x, stride, n, number, tile, LOOP_NONE)
     elif job.spread == SPREAD_EVEN:
-        add_classes(x, stride, x, x, n, k, number, keep, share, tile, LOOP_EVEN)
+        add_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN)
     elif job.spread == SPREAD_WEIGHT:
-        add_classes(x, stride, x, weight, n, k, number, keep, share, tile, LOOP_WEIGHT)
+        add_classes(x, stride, x, weight, n, number, keep, share, tile, LOOP_WEIGHT)
     elif weight == NULL:
-        add_classes(x, stride, given, x, n, k, number, keep, share, tile, LOOP_GIVEN)
+        add_classes(x, stride, given, x, n, number, keep, share, tile, LOOP_GIVEN)
     else:
-        add_classes(x, stride, given, weight, n, k, number, keep, share, tile, LOOP_GIVEN_WEIGHT)
+        add_classes(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT)
 
 
 cdef inline Py_ssize_t classes_at_once(const Job *job, const Tile *tile, real _) noexcept nogil:
@@ -260,6 +264,7 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     number_holes(tile, 0, _)
     for k from 0 <= k < job.n_classes by tile.capacity:
         if k - base + tile.capacity > EXACT_CLASSES:
+            note_found(tile, base, _)
             base = k
             number_holes(tile, base, _)
         n = min(job.n_classes - k, tile.capacity)
@@ -270,6 +275,7 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
             look_ahead(job, k + j, min(n - j, step), x + j * stride, stride, tile)
             add_any(job, x + j * stride, stride, from_(given, j * tile.width), min(n - j, step), k + j,
                     <real>(k - base + j), tile)
+    note_found(tile, base, _)
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
