@@ -104,7 +104,7 @@ class Case:
 
 def _with_labels_and_dtypes(shape: Case) -> Iterator[Case]:
     yield shape
-    for dtype in ("f64", "bf16"):
+    for dtype in ("f64", "bf16", "f16"):
         yield replace(shape, name=f"{shape.name}_{dtype}", dtype=dtype)
     for labels in ("smoothed", "soft"):
         yield replace(shape, name=f"{shape.name}_{labels}", labels=labels)
@@ -116,6 +116,7 @@ SHAPES = [
     Case("classifier", (65536, 1000)),
     Case("classifier_batch", (256, 1000)),
     Case("mid", (200_000, 100)),
+    Case("mid_200", (20_000, 200)),
     Case("tabular", (1_000_000, 10)),
     Case("tabular_2", (1_000_000, 2)),
     Case("segmentation", (8, 21, 512, 512)),
@@ -139,6 +140,7 @@ OTHERS = [
     Case("softmax_batch", (256, 1000), "softmax"),
     Case("softmax_tiny", (32, 10), "softmax"),
     Case("log_softmax", (65536, 1000), "log_softmax"),
+    Case("log_softmax_batch", (256, 1000), "log_softmax"),
     Case("log_softmax_tiny", (32, 10), "log_softmax"),
     Case("logsumexp", (65536, 1000), "logsumexp"),
     Case("logsumexp_tiny", (32, 10), "logsumexp"),
@@ -148,7 +150,10 @@ OTHERS = [
 ]
 # For the plots: one number of logits in rows ever longer; samples over four decades; classes over four decades.
 SWEEP = [
-    *(Case(f"same_size_{c}", (2**24 // c, c)) for c in (2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192, 32768, 131072)),
+    *(
+        Case(f"same_size_{c}", (2**24 // c, c))
+        for c in (2, 4, 8, 16, 32, 64, 128, 160, 192, 256, 512, 2048, 8192, 32768, 131072)
+    ),
     *(Case(f"samples_{n}", (n, 100)) for n in (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)),
     *(Case(f"classes_{c}", (16, c)) for c in (10, 100, 1000, 10_000, 100_000, 1_000_000)),
 ]
@@ -157,12 +162,14 @@ EVERY_SHAPE = {case.name: case for shape in SHAPES for case in _with_labels_and_
 CASES = EVERY_SHAPE | {case.name: case for case in (*OTHERS, *SWEEP)}
 
 # What a run times unless it is told otherwise; the names of CASES left out here are there for the asking.
-VARIED = ("language_model", "classifier", "classifier_batch", "tabular", "segmentation")
+VARIED = ("language_model", "classifier", "classifier_batch", "mid", "tabular", "segmentation")
 _VARIANTS = [case for shape in SHAPES if shape.name in VARIED for case in _with_labels_and_dtypes(shape)]
+GOALS_TOO = ("language_model_bf16", "language_model_smoothed")  # which the goals name
 FULL = list(dict.fromkeys(case.name for case in (*SHAPES, *OTHERS, *_VARIANTS)))
-SLOW = ("language_model_32k", "mid", "tabular_2", "segmentation_150")  # and like another one
+SLOW = ("mid", "mid_200", "tabular_2", "segmentation_150")  # and like another one
 TINY = ("nll_tiny", "multilabel_tiny", "softmax_tiny", "log_softmax_tiny", "logsumexp_tiny")
-QUICK = [case.name for case in (*SHAPES, *OTHERS) if case.name not in SLOW + TINY]
+_ORDER = [*(case.name for case in SHAPES), "score", "top_logprobs", *GOALS_TOO, *(case.name for case in OTHERS)]
+QUICK = list(dict.fromkeys(name for name in _ORDER if name not in SLOW + TINY))
 
 
 def select(names: list[str], threads: int, smoke: bool = False) -> list[Case]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SMOOTHING = 0.1
+HALVES = ("bf16", "f16")
 LABELS = 100  # listed classes a sample, of multilabel_margin_loss
 BEST = 50  # of top_logprobs
 POOL = (
@@ -24,7 +25,7 @@ def dtype_of(name: str) -> np.dtype:
         import ml_dtypes  # only what is timed in bf16 needs it
 
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype({"f32": np.float32, "f64": np.float64}[name])
+    return np.dtype({"f32": np.float32, "f64": np.float64, "f16": np.float16}[name])
 
 
 def _filled(shape: tuple[int, ...], pool: np.ndarray) -> np.ndarray:

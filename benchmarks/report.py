@@ -48,6 +48,7 @@ def _cpu_name() -> str:
 
 def header(run: dict) -> Iterator[str]:
     about = run["machine"]
+    yield f"xentc     of commit {run['commit'] or 'unknown'}, {run['date']}"
     yield f"machine   {about['cpu']}, {about['cores']} cores, {about['system']} {about['architecture']}"
     yield f"threads   {about['threads']}"
     if run["load"] is not None:

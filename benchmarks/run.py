@@ -47,7 +47,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.threads < 1 or (options.pairs is not None and options.pairs < 1):
         parser.error("--threads and --pairs must be at least 1")
-    options.threads = min(options.threads, cases.cores())
+    if options.threads > cases.cores():
+        parser.error(f"--threads: got {options.threads}, and this process may use {cases.cores()} cores")
+    if options.minutes is not None and not options.minutes > 0:
+        parser.error(f"--minutes: got {options.minutes}, expected more than 0")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json: there is no folder {options.json.absolute().parent}")
     if options.minutes is None:
         options.minutes = QUICK_MINUTES if options.quick else math.inf
     options.scaling |= options.cases is None and not options.sweep
@@ -56,6 +61,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         options.cases = sweep if options.sweep else cases.QUICK if options.quick else cases.FULL
     if options.contenders is None:
         options.contenders = QUICK_CONTENDERS if options.quick else contenders.OTHERS
+    options.cases, options.contenders = (list(dict.fromkeys(names)) for names in (options.cases, options.contenders))
     return options
 
 
@@ -129,6 +135,25 @@ def batches(options: argparse.Namespace, names: list[str], found: list[str]) -> 
         yield from ((contender, [name]) for name in names for contender in found)
 
 
+def keep(run: dict, options: argparse.Namespace) -> None:
+    """The file as far as it goes, so that a run that is stopped has one. Replaced whole: never half a file."""
+    if options.json is not None:
+        part = options.json.with_name(options.json.name + ".part")
+        part.write_text(json.dumps(run, indent=1) + "\n")
+        part.replace(options.json)
+
+
+def commit() -> str | None:
+    """Of the tree that this file lies in, with a + where it has changes."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        name = subprocess.run([*here, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*here, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name.stdout.strip() + "+" * bool(changes.stdout)
+
+
 def time_all(run: dict, options: argparse.Namespace, names: list[str]) -> None:
     found = [name for name in options.contenders if name not in run["missing"]]
     work, started = list(batches(options, names, found)), time.perf_counter()
@@ -139,13 +164,19 @@ def time_all(run: dict, options: argparse.Namespace, names: list[str]) -> None:
             run["left_out"] += [f"{name} against {contender}" for name in batch]
             continue
         progress(f"{i + 1} of {len(work)}: {', '.join(batch)[:60]} against {contender}")
-        got = in_process(contender, batch, options)
+        try:
+            got = in_process(contender, batch, options)
+        except KeyboardInterrupt:
+            run["left_out"] += [f"{name} against {contender}" for contender, batch in work[i:] for name in batch]
+            run["interrupted"] = True
+            break
         run["results"] += got["rows"]
         run["machine"]["affinity"] = got.get("affinity", run["machine"]["affinity"])
         run["peak_gib"] = max(run["peak_gib"], got.get("peak_gib") or 0)
         run["seconds"][contender] = run["seconds"].get(contender, 0) + got.get("seconds", 0)
         if "missing" in got:
             run["missing"][contender] = got["missing"]
+        keep(run, options)
     progress("")
 
 
@@ -161,6 +192,9 @@ def main() -> int:
     missing = contenders.missing(options.contenders)
     run = {
         "format": compare.FORMAT,
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "interrupted": False,
         "machine": report.machine(options.threads, cases.cores()) | {"affinity": None},
         "load": report.busy(),
         "versions": {"python": platform.python_version()}
@@ -186,12 +220,11 @@ def main() -> int:
     if options.goals:
         print("\n" + "\n".join(goals.table(run)))
     print(f"\ntook {time.perf_counter() - started:.0f} s, peak memory of a process {run['peak_gib']:.1f} GiB")
-    if options.json:
-        options.json.write_text(json.dumps(run, indent=1) + "\n")
+    keep(run, options)
     wrong = [row for row in run["results"] if "error" in row]
     for row in wrong:
         print(f"{row['case']}, {row['answer']}, {row['contender']}: {row['error']}", file=sys.stderr)
-    return 1 if wrong else 0
+    return 130 if run["interrupted"] else 1 if wrong else 0
 
 
 if __name__ == "__main__":

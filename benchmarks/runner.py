@@ -1,4 +1,4 @@
-"""Timing by turns: A, B, A, B, ... in one process, and the median of the ratios of the pairs.
+"""Timing by turns: A, B, B, A, ... in one process, and the median of the ratios of the pairs.
 
 a) A shared machine changes its speed by half from one minute to the next, so a time means little and the ratio of two
    neighbouring times means much.
@@ -7,7 +7,7 @@ b) An OpenMP pool keeps its threads spinning for several milliseconds after a pa
    contender whose threads spin for longer has a SETTLE_SECONDS of its own.
 c) Short calls are repeated until a sample is long enough for the clock. Before a sample, calls are made that wake the
    threads: where a team has slept, its next two calls were seen to take 7 and 4 ms longer, xentc's and torch's alike.
-   Calls of LONG_SECONDS and more go without, as those milliseconds are little beside them.
+   Where both calls take LONG_SECONDS and more they go without, as those milliseconds are little beside them.
 d) What does not give the same answer is not timed (agreement.py).
 e) A contender that is FAR_BEHIND in every one of `decided` pairs needs no more: those that take seconds a call would be
    most of a full run.
@@ -64,12 +64,12 @@ def _seconds(call: Call, repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def _repeats(call: Call, sample: float) -> tuple[int, bool]:
-    """How often to repeat `call` in a sample, found by doubling: a single tiny call is all noise. And is it long?"""
+def _repeats(call: Call, sample: float) -> tuple[int, float]:
+    """How often to repeat `call` in a sample, found by doubling: a single tiny call is all noise. And its seconds."""
     repeats = 1
     while (seconds := _seconds(call, repeats) * repeats) < sample / 2:
         repeats *= 2
-    return max(1, round(repeats * sample / seconds)), seconds >= LONG_SECONDS
+    return max(1, round(repeats * sample / seconds)), seconds / repeats
 
 
 def _sample(call: Call, repeats: int, long: bool, budget: Budget) -> float:
@@ -94,7 +94,8 @@ def _enough(samples: list[list[float]], budget: Budget) -> bool:
 def time_pairs(ours: Call, theirs: Call, budget: Budget) -> Pairs:
     """Both have been called before: neither's first call is timed."""
     calls = [(call, *_repeats(call, budget.sample)) for call in (ours, theirs)]
-    samples = []
+    long = all(seconds >= LONG_SECONDS for _, _, seconds in calls)
+    samples: list[list[float]] = []
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -102,7 +103,8 @@ def time_pairs(ours: Call, theirs: Call, budget: Budget) -> Pairs:
         while len(samples) < budget.pairs:
             if time.perf_counter() - start > budget.seconds and _enough(samples, budget):
                 break
-            samples.append([_sample(call, repeats, long, budget) for call, repeats, long in calls])
+            order = slice(None, None, -1 if len(samples) % 2 else 1)
+            samples.append([_sample(call, repeats, long, budget) for call, repeats, _ in calls[order]][order])
     finally:
         if collecting:
             gc.enable()

@@ -7,10 +7,10 @@ one thread alone. All processes live throughout and are idle in turn; the ratios
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,14 +73,21 @@ class Team:
             theirs.close()  # so that the end of a process that died is seen
             self.pipes.append(mine)
         for pipe in self.pipes:
-            pipe.recv()
+            self._answer(pipe)
+
+    @staticmethod
+    def _answer(pipe: Connection):
+        try:
+            return pipe.recv()
+        except EOFError:
+            raise RuntimeError("scaling: a process that was timed has died") from None
 
     def rate(self, answer: str, budget: Budget) -> float:
         time.sleep(budget.settle)
         start = time.monotonic() + 0.002
         for pipe in self.pipes:
             pipe.send((answer, start, budget.window))
-        return sum(pipe.recv() for pipe in self.pipes)
+        return sum(self._answer(pipe) for pipe in self.pipes)
 
     def close(self) -> None:
         for pipe in self.pipes:
@@ -106,7 +113,7 @@ def _row(answer: str, threads: int, together: list[float], apart: list[float], a
 def measure(cores: int, budget: Budget) -> list[dict]:
     """A row for each answer and number of threads: together / apart, and together / one thread alone."""
     context = multiprocessing.get_context("spawn")
-    for name in worker.UNSET:
+    for name in (*worker.UNSET, *worker.THREAD_COUNTS):
         os.environ.pop(name, None)
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
     rows = []
@@ -133,8 +140,15 @@ def table(rows: list[dict]) -> list[str]:
     ]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args()
     from cases import cores
 
     measured = measure(cores(), Budget())
-    print(json.dumps(measured, indent=1) if "--json" in sys.argv else "\n".join(table(measured)))
+    print(json.dumps(measured, indent=1) if options.json else "\n".join(table(measured)))
+
+
+if __name__ == "__main__":
+    main()

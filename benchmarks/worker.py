@@ -62,6 +62,7 @@ def peak_gib() -> float | None:
 
 
 def time_case(case, contender: str, budget, quick: bool) -> Iterator[dict]:
+    import agreement
     import contenders
 
     about = {"case": case.name, "operation": case.operation, "labels": case.labels, "dtype": case.dtype}
@@ -76,15 +77,16 @@ def time_case(case, contender: str, budget, quick: bool) -> Iterator[dict]:
         ours = getattr(contenders.load(our_name), function)(case)
         theirs = ours and getattr(theirs_from, function)(case)
         if theirs:
-            yield about | {"answer": answer} | timed(ours, theirs, case.dtype, budget)
+            tolerance = getattr(theirs_from, "TOLERANCES", agreement.TOLERANCES).get(case.dtype)
+            yield about | {"answer": answer} | timed(ours, theirs, tolerance, budget)
 
 
-def timed(ours, theirs, dtype: str, budget) -> dict:
+def timed(ours, theirs, tolerance: float, budget) -> dict:
     import agreement
     import runner
 
     try:
-        agreement.check_same(ours, theirs, dtype)
+        agreement.check_same(ours, theirs, tolerance)
         pairs = runner.time_pairs(ours, theirs, budget)
     except agreement.Disagreement as error:
         return {"error": str(error)}

@@ -4,6 +4,7 @@ from functools import partial
 
 import numba
 import numpy as np
+from operations import HALVES
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
@@ -45,7 +46,7 @@ def _plain(case):
     return (
         case.operation == "cross_entropy"
         and case.labels == "index"
-        and case.dtype != "bf16"
+        and case.dtype not in HALVES
         and len(case.shape) == 2  # for images it would be other loops
     )
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+from operations import HALVES
 from scipy import special
 
 
@@ -23,7 +24,7 @@ FORWARD = {
 
 
 def _index(case):
-    plain = case.operation == "cross_entropy" and case.labels == "index" and case.dtype != "bf16"
+    plain = case.operation == "cross_entropy" and case.labels == "index" and case.dtype not in HALVES
     return np.expand_dims(case.target, 1) if plain else None
 
 

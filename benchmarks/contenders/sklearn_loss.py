@@ -1,12 +1,13 @@
 """scikit-learn's private losses, sklearn._loss: Cython with OpenMP, what its estimators are trained with."""
 
 import numpy as np
+from operations import HALVES
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 
 
 def _bound(case):
     """The loss, and the arguments of its two methods; None for what it cannot do."""
-    if case.dtype == "bf16":
+    if case.dtype in HALVES:
         return None
     if case.operation == "binary_cross_entropy_with_logits":
         loss, raw, target = HalfBinomialLoss(), case.logits.reshape(-1), case.target.reshape(-1)
