@@ -35,7 +35,7 @@ cdef enum:
     NLL_BLOCK = 1 << 10             # samples
     MARGIN_WORK = 16                # a class of multilabel_margin_loss costs as much as this many logits
     LANE_CLASSES = 128              # contiguous classes up to this many are transposed and run side by side,
-    LANE_CLASSES_F32 = 192          # or, of float sums, as many: 0.45 to 0.85 of the time of rows, 2 us more of one sample
+    LANE_CLASSES_F32 = 192          # or, of float sums, as many: 0.45 to 0.85 of rows' time, but 2 us more of one sample
     LANE_BLOCK_LEAST = 128          # samples, so that a plane of an image is read in runs
     LANE_TILE = 1024
     TRANSPOSED_LOGITS = 8192        # of a transposed tile: it stays in the first-level cache
@@ -51,8 +51,8 @@ cdef enum:
     STACK_BYTES = 16384
 
 # Of a gradient, or values as large as the logits: where larger than this, it is written past the caches. Then, on an
-# Emerald Rapids, a Zen 4 and a Zen 3, the gradient of 4096 x 32000 takes 0.68, 0.86 and 0.83 of the time, of 65536 x 1000
-# 0.89, 0.84 and 0.97, softmax of that 0.77, 0.61 and 0.73, and hinge_embedding_loss 0.48, 0.74 and 0.79.
+# Emerald Rapids, a Zen 4 and a Zen 3, the gradient of 4096 x 32000 takes 0.68, 0.86 and 0.83 of the time, that of
+# 65536 x 1000 0.89, 0.84 and 0.97, softmax 0.77, 0.61 and 0.73, and hinge_embedding_loss 0.48, 0.74 and 0.79.
 cdef Py_ssize_t stream_bytes = 1 << 25
 
 cdef KernelTable *table = NULL

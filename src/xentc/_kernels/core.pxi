@@ -27,6 +27,8 @@ cdef extern from "vmath.h" nogil:
     double pow2_f64(double n)
     double one_nan_f64(double x)
     double unskew(double y)
+    int64_t mask_of(bint condition)
+    double select_f64(int64_t mask, double yes, double no)
     const double SKEW_F32
     float madd_f32(float a, float b, float c)
     double madd_f64(double a, double b, double c)
@@ -49,6 +51,29 @@ cdef extern from "lane_terms.h" nogil:
     void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
                        const float *low, const float *hole, const float *shift, bint shifts, float *own,
                        float *highest, double *sums, const Ahead *ahead)
+    const bint HAS_SPREAD_LANES
+
+    ctypedef struct SpreadLanes:
+        const float *magic
+        const float *low
+        const float *hole
+        const float *shift
+        const float *origin
+        float *own
+        float *highest
+        float *own_mass
+        float *found
+        double *sum
+        double *spread_sum
+        double *spread_mass
+
+    void add_spread_lanes_f32(const float *x, Py_ssize_t stride, const float *given, Py_ssize_t given_stride,
+                              const float *weight, bint takes_given, bint weighs, Py_ssize_t n, float first_number,
+                              float keep, float share, const SpreadLanes *lanes, const Ahead *ahead)
+    void grad_spread_lanes_f32(const float *x, Py_ssize_t stride, const float *given, Py_ssize_t given_stride,
+                               const float *weight, bint takes_given, bint weighs, Py_ssize_t n, float first_number,
+                               float keep, float share, const SpreadLanes *lanes, const float *scale,
+                               const float *push, const float *at_hole, float *grad, Py_ssize_t grad_stride)
     void grad_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
                         const float *low, const float *hole, const float *shift, bint shifts, const float *scale,
                         const float *at_hole, float *grad, Py_ssize_t grad_stride)

@@ -246,6 +246,24 @@ cdef inline void grad_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real
         grad_classes(x, stride, x, x, n, first_number, 0, 0, tile, loop, grad, grad_stride)
 
 
+cdef inline void grad_spread(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
+                             real first_number, real keep, real share, const Tile *tile, int loop, real *grad,
+                             Py_ssize_t grad_stride) noexcept nogil:
+    """The same with a spread target. loop is a literal."""
+    cdef Py_ssize_t width = tile.width, v
+    cdef real *columns = <real *>tile.reals
+    cdef SpreadLanes lanes
+    if real is float:
+        if HAS_SPREAD_LANES:
+            for v from 0 <= v < width by LANE_WIDTH:
+                set_spread_lanes(tile, v, &lanes)
+                grad_spread_lanes_f32(x + v, stride, from_(given, v), width, weight, takes_given(loop), weighs(loop), n,
+                                      first_number, keep, share, &lanes, columns + SCALE * width + v,
+                                      columns + PUSH * width + v, columns + AT_HOLE * width + v, grad + v, grad_stride)
+            return
+    grad_classes(x, stride, given, weight, n, first_number, keep, share, tile, loop, grad, grad_stride)
+
+
 cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
                    real number, const Tile *tile, real *grad, Py_ssize_t grad_stride) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
@@ -255,13 +273,13 @@ cdef void grad_any(const Job *job, const real *x, Py_ssize_t stride, const real 
     elif job.spread == SPREAD_NONE:
         grad_plain(x, stride, n, number, tile, LOOP_NONE, grad, grad_stride)
     elif job.spread == SPREAD_EVEN:
-        grad_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN, grad, grad_stride)
+        grad_spread(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN, grad, grad_stride)
     elif job.spread == SPREAD_WEIGHT:
-        grad_classes(x, stride, x, weight, n, number, keep, share, tile, LOOP_WEIGHT, grad, grad_stride)
+        grad_spread(x, stride, x, weight, n, number, keep, share, tile, LOOP_WEIGHT, grad, grad_stride)
     elif weight == NULL:
-        grad_classes(x, stride, given, x, n, number, keep, share, tile, LOOP_GIVEN, grad, grad_stride)
+        grad_spread(x, stride, given, x, n, number, keep, share, tile, LOOP_GIVEN, grad, grad_stride)
     else:
-        grad_classes(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT, grad, grad_stride)
+        grad_spread(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT, grad, grad_stride)
 
 
 cdef bint any_nan(const real *values, Py_ssize_t n) noexcept nogil:

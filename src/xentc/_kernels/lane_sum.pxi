@@ -4,7 +4,8 @@
 #    own logits alone, so that a sample has the same bits in any tile.
 # b) As in row.pxi, the reference is a power of two, one class is left out of the sum, a spread target rides along, and
 #    float sums are folded into double ones, here every CLASS_GROUP classes.
-# c) Where nothing but the sum of floats is wanted, lane_terms.h has the loop (add_plain).
+# c) The loops over floats are those of lane_terms.h, for the sum alone (add_plain) and, where it is spelled out, for a
+#    spread target (add_spread).
 
 cdef void set_reference(Tile *tile, Py_ssize_t i, double highest, real _) noexcept nogil:
     cdef double exponent = reference_exponent(highest)
@@ -213,6 +214,37 @@ cdef inline void add_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real 
         add_classes(x, stride, x, x, n, first_number, 0, 0, tile, loop)
 
 
+cdef inline void set_spread_lanes(const Tile *tile, Py_ssize_t v, SpreadLanes *lanes) noexcept nogil:
+    cdef Py_ssize_t width = tile.width
+    cdef float *columns = <float *>tile.reals + v
+    lanes.magic, lanes.low = columns + MAGIC * width, columns + LOW * width
+    lanes.hole, lanes.shift = columns + HOLE * width, columns + SHIFT * width
+    lanes.origin, lanes.own = columns + ORIGIN * width, columns + OWN * width
+    lanes.highest, lanes.own_mass = columns + HIGHEST * width, columns + OWN_MASS * width
+    lanes.found = columns + FOUND * width
+    lanes.sum = tile.doubles + SUM * width + v
+    lanes.spread_sum = tile.doubles + SPREAD_SUM * width + v
+    lanes.spread_mass = tile.doubles + SPREAD_MASS * width + v
+
+
+cdef inline void add_spread(const real *x, Py_ssize_t stride, const real *given, const real *weight, Py_ssize_t n,
+                            real first_number, real keep, real share, const Tile *tile, int loop) noexcept nogil:
+    """Classes with a spread target: of floats, where lane_terms.h has the loop, any number. loop is a literal."""
+    cdef Py_ssize_t v
+    cdef Ahead ahead = tile.ahead
+    cdef SpreadLanes lanes
+    if real is float:
+        if HAS_SPREAD_LANES:
+            for v from 0 <= v < tile.width by LANE_WIDTH:
+                ahead.near = tile.ahead.near + v * tile.ahead_bytes
+                ahead.beyond = tile.ahead.beyond + v * tile.ahead_bytes
+                set_spread_lanes(tile, v, &lanes)
+                add_spread_lanes_f32(x + v, stride, from_(given, v), tile.width, weight, takes_given(loop),
+                                     weighs(loop), n, first_number, keep, share, &lanes, &ahead)
+            return
+    add_classes(x, stride, given, weight, n, first_number, keep, share, tile, loop)
+
+
 cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *given, Py_ssize_t n, Py_ssize_t k,
                   real number, const Tile *tile) noexcept nogil:
     cdef real keep = <real>job.keep, share = <real>job.share
@@ -222,19 +254,19 @@ cdef void add_any(const Job *job, const real *x, Py_ssize_t stride, const real *
     elif job.spread == SPREAD_NONE:
         add_plain(x, stride, n, number, tile, LOOP_NONE)
     elif job.spread == SPREAD_EVEN:
-        add_classes(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN)
+        add_spread(x, stride, x, x, n, number, keep, share, tile, LOOP_EVEN)
     elif job.spread == SPREAD_WEIGHT:
-        add_classes(x, stride, x, weight, n, number, keep, share, tile, LOOP_WEIGHT)
+        add_spread(x, stride, x, weight, n, number, keep, share, tile, LOOP_WEIGHT)
     elif weight == NULL:
-        add_classes(x, stride, given, x, n, number, keep, share, tile, LOOP_GIVEN)
+        add_spread(x, stride, given, x, n, number, keep, share, tile, LOOP_GIVEN)
     else:
-        add_classes(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT)
+        add_spread(x, stride, given, weight, n, number, keep, share, tile, LOOP_GIVEN_WEIGHT)
 
 
 cdef inline Py_ssize_t classes_at_once(const Job *job, const Tile *tile, real _) noexcept nogil:
     """How many classes of a lane are worked through before the next lane. In place they are few, so that each class is
     read in long runs."""
-    if real is float and job.spread == SPREAD_NONE and not tile.direct:
+    if real is float and (job.spread == SPREAD_NONE or HAS_SPREAD_LANES) and not tile.direct:
         return tile.capacity
     return CLASS_GROUP
 

@@ -144,6 +144,128 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
 }
 #endif
 
+/* A target that is spread over the classes: its columns of N_TERMS samples, as in lane.pxi. */
+typedef struct {
+    const float *magic, *low, *hole, *shift, *origin;
+    float *own, *highest, *own_mass, *found;
+    double *sum, *spread_sum, *spread_mass;
+} SpreadLanes;
+
+#if EXP_STEPS > 1
+#define HAS_SPREAD_LANES 1
+
+/* What a class adds to a sample's target: keep given + share or 1, times the class's weight. */
+ALWAYS_INLINE floats spread_mass_of(const float *given, const float *weight, floats keep, floats share) {
+    floats mass = given ? multiply_add(load_f32(given), keep, share) : all_f32(1.0f);
+    return weight ? multiply(mass, all_f32(*weight)) : mass;
+}
+
+/* A vector of lanes on its way through their classes. */
+typedef struct {
+    floats magic, low, hole, shift, origin, keep, share;
+    floats own, highest, own_mass, found, number;
+    floats spread_sum, spread_mass;
+} SpreadState;
+
+/* One class of them. Returns its terms. */
+ALWAYS_INLINE floats add_spread_class(const float *x, const float *given, const float *weight, SpreadState *lanes) {
+    floats value = subtract(load_f32(x), lanes->shift);
+    floats mass = spread_mass_of(given, weight, lanes->keep, lanes->share);
+    lanes->own = where_equal(lanes->hole, lanes->number, value, lanes->own);
+    lanes->own_mass = add(lanes->own_mass, where_equal(lanes->hole, lanes->number, mass, all_f32(0)));
+    value = where_equal(lanes->hole, lanes->number, all_f32((float)-INFINITY_F64), value);
+    mass = zero_where_equal(lanes->hole, lanes->number, mass);
+    if (given) lanes->found = where_larger(value, lanes->highest, lanes->number, lanes->found);
+    lanes->highest = larger_of(value, lanes->highest);
+    lanes->spread_mass = add(lanes->spread_mass, mass);
+    floats below = multiply_add(value, all_f32(-(float)SPREAD_SCALE), lanes->origin);
+    lanes->spread_sum = add(lanes->spread_sum, times_floats(mass, below));
+    lanes->number = add(lanes->number, all_f32(1.0f));
+    return exp_floats(larger_of(lanes->low, value), lanes->magic, 0);
+}
+
+/* To the bit what add_class() of lane_sum.pxi does elsewhere: a vector of lanes stays in registers for all its classes.
+ * takes_given and weighs, literals: whether there are `given`, given_stride apart, and a weight a class. */
+ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
+                                        const float *weight, int takes_given, int weighs, ptrdiff_t n,
+                                        float first_number, float keep, float share, const SpreadLanes *lanes,
+                                        const Ahead *ahead) {
+#define CLASS(k) x + (k) * stride + i, takes_given ? given + (k) * given_stride + i : 0, weighs ? weight + (k) : 0, &state
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        int begins_line = i * sizeof(float) % LINE_BYTES == 0;
+        SpreadState state;
+        state.magic = load_f32(lanes->magic + i), state.low = load_f32(lanes->low + i);
+        state.hole = load_f32(lanes->hole + i), state.shift = load_f32(lanes->shift + i);
+        state.origin = multiply(load_f32(lanes->origin + i), all_f32((float)SPREAD_SCALE));
+        state.keep = all_f32(keep), state.share = all_f32(share), state.number = all_f32(first_number);
+        state.own = load_f32(lanes->own + i), state.highest = load_f32(lanes->highest + i);
+        state.own_mass = load_f32(lanes->own_mass + i), state.found = load_f32(lanes->found + i);
+#pragma GCC unroll 1
+        for (ptrdiff_t k = 0; k < n;) {
+            ptrdiff_t stop = k + LANE_GROUP < n ? k + LANE_GROUP : n;
+            floats partial = all_f32(0);
+            state.spread_sum = state.spread_mass = all_f32(0);
+#pragma GCC unroll 1
+            for (; k + 1 < stop; k += 2) {
+                if (begins_line) {
+                    prefetch_lanes(ahead, k, i, VECTOR_FLOATS);
+                    prefetch_lanes(ahead, k + 1, i, VECTOR_FLOATS);
+                }
+                floats first = add_spread_class(CLASS(k));
+                partial = add(partial, add(first, add_spread_class(CLASS(k + 1))));
+            }
+            if (k < stop) {
+                partial = add(partial, add_spread_class(CLASS(k)));
+                k++;
+            }
+            add_doubles(lanes->sum + i, partial);
+            add_doubles(lanes->spread_sum + i, state.spread_sum);
+            add_doubles(lanes->spread_mass + i, state.spread_mass);
+        }
+        store_f32(lanes->own + i, state.own);
+        store_f32(lanes->highest + i, state.highest);
+        store_f32(lanes->own_mass + i, state.own_mass);
+        if (takes_given) store_f32(lanes->found + i, state.found);
+    }
+#undef CLASS
+}
+
+/* The gradient of such a target: scale exp(x) 2^-m - push mass, and at_hole at the hole. */
+ALWAYS_INLINE void grad_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
+                                         const float *weight, int takes_given, int weighs, ptrdiff_t n,
+                                         float first_number, float keep, float share, const SpreadLanes *lanes,
+                                         const float *scale, const float *push, const float *at_hole, float *grad,
+                                         ptrdiff_t grad_stride) {
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        floats magic = load_f32(lanes->magic + i), low = load_f32(lanes->low + i), hole = load_f32(lanes->hole + i);
+        floats shift = load_f32(lanes->shift + i), scales = load_f32(scale + i), pushes = load_f32(push + i);
+        floats at_holes = load_f32(at_hole + i);
+#pragma GCC unroll 1
+        for (ptrdiff_t k = 0; k < n; k++) {
+            floats value = larger_of(low, subtract(load_f32(x + k * stride + i), shift));
+            floats mass = takes_given ? spread_mass_of(given + k * given_stride + i, 0, all_f32(keep), all_f32(share))
+                                      : all_f32(share);
+            if (weighs) mass = multiply(mass, all_f32(weight[k]));
+            value = times_floats(scales, exp_floats(value, magic, 1));
+            value = subtract(value, times_floats(pushes, mass));
+            value = where_equal(hole, all_f32(first_number + (float)k), at_holes, value);
+            store_f32(grad + k * grad_stride + i, value);
+        }
+    }
+}
+#else
+#define HAS_SPREAD_LANES 0
+static inline void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
+                                        const float *weight, int takes_given, int weighs, ptrdiff_t n,
+                                        float first_number, float keep, float share, const SpreadLanes *lanes,
+                                        const Ahead *ahead) {}
+static inline void grad_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
+                                         const float *weight, int takes_given, int weighs, ptrdiff_t n,
+                                         float first_number, float keep, float share, const SpreadLanes *lanes,
+                                         const float *scale, const float *push, const float *at_hole, float *grad,
+                                         ptrdiff_t grad_stride) {}
+#endif
+
 /* scale exp(x) 2^-m, and at_hole at the hole; a scale of 0 makes it 0, whatever the logit. x and grad may be the same
  * memory. */
 #if EXP_STEPS > 1

@@ -197,10 +197,6 @@ ALWAYS_INLINE floats softplus_floats(floats x, floats log1p) { return add(log1p,
 ALWAYS_INLINE floats logistic_floats(floats x, floats e, floats inverse) {
     return multiply(choose(negative(x), e, all_f32(1.0f)), inverse);
 }
-ALWAYS_INLINE floats times_floats(floats coefficient, floats x) {
-    return where(compare(coefficient, all_f32(0.0f), _CMP_NEQ_UQ), multiply(coefficient, x));
-}
-
 ALWAYS_INLINE int logit_hard_terms_f32(const float *x, const float *target, int slopes, float scale, float *loss,
                                        float *grad) {
     masks odd = NO_MASK;

@@ -33,8 +33,8 @@ cdef inline double spread_loss(const Sums *sums, const SoftmaxPoint *softmax) no
     cdef double excess = lse_above(softmax, sums.origin), loss
     if softmax.nll != softmax.nll and (sums.spread_mass != 0 or sums.own_mass != 0 or sums.spread_sum != 0):
         return NAN      # also where class weights add up to 0, and infinite terms of both signs need not meet
-    if softmax.rest_share < 0.5:    # lse is near the hole's logit, and nll says how near
-        excess = (sums.own - sums.origin) + softmax.nll
+    # Below 0.5 lse is near the hole's logit, and nll says how near. Of few classes it is as often below as above.
+    excess = select_f64(mask_of(softmax.rest_share < 0.5), (sums.own - sums.origin) + softmax.nll, excess)
     loss = product(sums.spread_mass + sums.own_mass, excess) + sums.spread_sum
     return loss + product(sums.own_mass, sums.origin - sums.own)
 

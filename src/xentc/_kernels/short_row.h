@@ -199,6 +199,9 @@ ALWAYS_INLINE double add_short_f32(const char *x, int bf16, int f16, const char 
 }
 
 #else
-#define add_short_f32(x, bf16, f16, memory, step, n, hole, n_pairs, low, magic, row_max) (0.0)
+static inline double add_short_f32(const char *x, int bf16, int f16, const char *memory, ptrdiff_t step, ptrdiff_t n,
+                                   ptrdiff_t hole, int n_pairs, float low, float magic, float *row_max) {
+    return 0.0;
+}
 #endif
 #endif

@@ -43,6 +43,7 @@ typedef __m512d doubles;
 #define all_words _mm512_set1_epi32
 #define where_equal(a, b, yes, no) _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), yes)
 #define zero_where_equal(a, b, value) where_equal(a, b, all_f32(0), value)
+#define where_larger(a, b, yes, no) _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), yes)
 #define bits_above(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GT_OQ)
 #define bits_at_least(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ)
 #define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
@@ -80,6 +81,7 @@ typedef __m256d doubles;
 #define add_words _mm256_add_epi32
 #define shift_words _mm256_slli_epi32
 #define where_equal(a, b, yes, no) _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_EQ_OQ))
+#define where_larger(a, b, yes, no) _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ))
 #define equal_bits(a, b) _mm256_cmp_ps(a, b, _CMP_EQ_OQ)
 #define and_bits _mm256_and_ps
 #define and_not_bits _mm256_andnot_ps
@@ -154,6 +156,10 @@ ALWAYS_INLINE floats exp_floats(floats clamped, floats magic, int flush) {
     floats r, scale;
     reduce_floats(clamped, magic, flush, &r, &scale);
     return multiply_add(multiply(poly_floats(r, 1.0f), r), scale, scale);
+}
+
+ALWAYS_INLINE floats times_floats(floats coefficient, floats x) {
+    return zero_where_equal(coefficient, all_f32(0), multiply(coefficient, x));
 }
 
 ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
