@@ -1,4 +1,5 @@
-"""What got slower between two runs: python benchmarks/compare.py OLD.json NEW.json (exit code 1 if anything did).
+"""What got slower between two runs: python benchmarks/compare.py OLD.json NEW.json (exit code 1 if anything did, or
+is an error now).
 
 Ratios are compared, never times, so the two runs may come from different hours of a busy machine. A row got slower when
 its median ratio fell by more than the tolerance and the quartiles of the two runs do not overlap.
@@ -7,17 +8,15 @@ its median ratio fell by more than the tolerance and the quartiles of the two ru
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-FORMAT = 2
-Key = tuple[str, str, str]
+import results
 
 
-def rows(run: dict) -> dict[Key, dict]:
+def rows(run: dict) -> dict[results.Key, dict]:
     """By case, answer and contender; what threads gain is a row like the others."""
-    found = {(row["case"], row["answer"], row["contender"]): row for row in run["results"] if "error" not in row}
+    found = results.cells(run)
     for row in run["scaling"]:
         found["in cache", f"{row['answer']} on {row['threads']} threads", "as many processes"] = row
     return found
@@ -51,10 +50,7 @@ def main() -> int:
     parser.add_argument("new", type=Path)
     parser.add_argument("--tolerance", type=float, default=0.05, help="the fall that is let pass (default: 0.05)")
     options = parser.parse_args()
-    old, new = (json.loads(path.read_text()) for path in (options.old, options.new))
-    if any(run.get("format") != FORMAT for run in (old, new)):
-        print(f"both runs have to be of format {FORMAT}: make them with one version of run.py", file=sys.stderr)
-        return 2
+    old, new = results.load(options.old), results.load(options.new)
     print("".join(f"{note}\n" for note in differences(old, new)), end="")
     before, after = rows(old), rows(new)
     common = [key for key in before if key in after]
@@ -68,10 +64,12 @@ def main() -> int:
         if change:
             ratio = f"{before[key]['median']:.3g} -> {after[key]['median']:.3g}"
             print(f"{change}: {key[0]}, {key[1]}, against {key[2]}: {ratio}")
-    for key in (key for key in before if key not in after):
-        print(f"gone: {key[0]}, {key[1]}, against {key[2]}")
-    print(f"{len(common)} rows compared, {slower} slower")
-    return 1 if slower else 0
+    wrong = [row for row in new["results"] if "error" in row and results.key(row) in before]
+    for row in wrong:
+        print(f"an error now: {row['case']}, {row['answer']}, against {row['contender']}: {row['error']}")
+    gone = len(before) - len(common) - len(wrong)
+    print(f"{len(common)} rows compared, {slower} slower; {gone} of the old run are not in the new one")
+    return 1 if slower or wrong else 0
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ that the points of one case belong to one speed of the machine.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import contenders
 import matplotlib as mpl
 import numpy as np
+import results
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -51,14 +52,20 @@ def curves(rows: list[dict], family: str, answer: str, x) -> dict[str, Curve]:
     return {name: dict(sorted(curve.items())) for name, curve in found.items()}
 
 
+def _style(name: str) -> dict[str, object]:
+    """The same in every picture, whoever else is in it."""
+    if name == XENTC:
+        return {"linewidth": 2.5, "color": "tab:red", "zorder": 3}
+    return {"linewidth": 1, "color": plt.get_cmap("tab20")(contenders.OTHERS.index(name) % 20)}
+
+
 def _draw(axes, found: dict[str, Curve], values, answer: str) -> None:
     for name, curve in found.items():
         x, y = np.array(list(curve)), values(curve)
         if name == "roofline":
             axes.plot(x, y, "k--", linewidth=1, label=ROOFLINES[answer])
         else:
-            ours = {"linewidth": 2.5, "color": "tab:red", "zorder": 3} if name == XENTC else {"linewidth": 1}
-            axes.plot(x, y, marker=".", label=name, **ours)
+            axes.plot(x, y, marker=".", label=name, **_style(name))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(True, alpha=0.3)
@@ -124,7 +131,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="what run.py --json wrote")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: where the run is")
     options = parser.parse_args()
-    run = json.loads(options.run.read_text())
+    run = results.load(options.run)
     folder = options.out or options.run.parent
     folder.mkdir(parents=True, exist_ok=True)
     figures = {"classes": plot_classes(run["results"]), "size": plot_size(run["results"])}

@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cases
-import compare
 import contenders
 import goals
 import report
+import results
 import runner
 import scaling
 import worker
@@ -186,12 +186,12 @@ def main() -> int:
     try:
         import xentc
     except ImportError as error:
-        print(f"xentc is not there to be timed ({error}): pip install .", file=sys.stderr)
+        print(f"xentc cannot be imported, is it installed (pip install .)? {error}", file=sys.stderr)
         return 1
     names, skipped = available(options.cases, xentc)
     missing = contenders.missing(options.contenders)
     run = {
-        "format": compare.FORMAT,
+        "format": results.FORMAT,
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "interrupted": False,
@@ -218,7 +218,7 @@ def main() -> int:
     show = report.agreed if options.smoke else report.body  # the times of a smoke run mean nothing
     print("\n" + "\n".join(show(run, options.contenders)))
     if options.goals:
-        print("\n" + "\n".join(goals.table(run)))
+        print("\n" + "\n".join(goals.table([run])))
     print(f"\ntook {time.perf_counter() - started:.0f} s, peak memory of a process {run['peak_gib']:.1f} GiB")
     keep(run, options)
     wrong = [row for row in run["results"] if "error" in row]
