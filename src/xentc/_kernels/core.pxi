@@ -29,6 +29,7 @@ cdef extern from "vmath.h" nogil:
     double unskew(double y)
     int64_t mask_of(bint condition)
     double select_f64(int64_t mask, double yes, double no)
+    double exponent_f64(double x)
     const double SKEW_F32
     float madd_f32(float a, float b, float c)
     double madd_f64(double a, double b, double c)
@@ -110,6 +111,8 @@ cdef extern from "stretch.h" nogil:
 cdef extern from "short_row.h" nogil:
     double add_short_f32(const char *x, bint bf16, bint f16, const char *memory, Py_ssize_t step, Py_ssize_t n,
                          Py_ssize_t hole, int n_pairs, float low, float magic, float *row_max)
+    double keep_terms_f32(const float *x, Py_ssize_t n, int n_pairs, float low, float magic, float *terms,
+                          float *row_max)
 
 cdef extern from "half.h" nogil:
     float widen_f16(uint16_t half)

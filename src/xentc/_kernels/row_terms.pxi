@@ -74,9 +74,15 @@ cdef void keep_block(const Job *job, const RowView *row, real *terms, RowPart *p
     """The terms of a row over the reference part.exponent, padded with 0 to a group, and their sum."""
     cdef LaneSums sums
     cdef real group[LANES]
-    cdef real low = lowest_of(part.exponent, _), magic = magic_of(part.exponent, _)
+    cdef real low = lowest_of(part.exponent, _), magic = magic_of(part.exponent, _), row_max
     cdef Py_ssize_t k, n, whole, lane
     cdef const real *x
+    if real is float:
+        if HAS_STRETCH and (job.n_classes <= CHUNK or lies_ready(job, row, LOOP_NONE, _)):
+            x = load_logits(job, row, 0, job.n_classes, _)
+            part.sum_exp = keep_terms_f32(x, job.n_classes, GROUPS, low, magic, terms, &row_max)
+            part.row_max = row_max
+            return
     for lane in range(LANES):
         (<real *>sums.highest)[lane] = <real>-INFINITY
     memset(sums.sum_exp, 0, sizeof(sums.sum_exp))

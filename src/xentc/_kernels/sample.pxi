@@ -79,4 +79,7 @@ cdef inline bint has_terms(const Job *job, double target_weight) noexcept nogil:
 
 cdef inline bint is_confident(double sum_exp, double exponent, double row_max) noexcept nogil:
     """Whether one class outweighs the others so far that they are lost beside it: it is to be left out of the sum."""
+    # Seldom so, and seldom near it: 2^e is at most the sum (of 0 and of nan it is none, and they go on).
+    if (exponent_f64(sum_exp) + exponent) - row_max * LOG2E > 1.001:
+        return False
     return sum_exp * exp(exponent * LN2 - row_max) < 2

@@ -61,6 +61,14 @@ ALWAYS_INLINE void load_group(const char *x, ptrdiff_t n, ptrdiff_t hole, int bf
     }
 }
 
+ALWAYS_INLINE void begin_row_sums(RowSums *row, float low, float magic, int n_pairs) {
+    row->low = all_f32(low), row->magic = all_f32(magic), row->room = 2 * n_pairs;
+    for (int i = 0; i < GROUP_VECTORS; i++)
+        row->best[i] = all_f32((float)-INFINITY_F64), row->partial[i] = all_f32(0);
+    for (int i = 0; i < ROW_DOUBLES; i++)
+        row->sums[i] = zero_f64();
+}
+
 ALWAYS_INLINE void fold_row(RowSums *row) {
     for (int i = 0; i < GROUP_VECTORS; i++) {
         fold_floats(row->partial[i], row->sums + ROW_DOUBLES / GROUP_VECTORS * i);
@@ -73,6 +81,16 @@ ALWAYS_INLINE void group_terms(RowSums *row, const floats *group, floats *terms)
     for (int i = 0; i < GROUP_VECTORS; i++) {
         row->best[i] = larger_of(group[i], row->best[i]);
         terms[i] = exp_floats(larger_of(row->low, group[i]), row->magic, 0);
+    }
+}
+
+/* Of a group that lies in memory; each stands for itself later on, and so is 0 where it would be subnormal. */
+ALWAYS_INLINE void keep_group_terms(RowSums *row, const float *x, floats *terms, float *to) {
+    for (int i = 0; i < GROUP_VECTORS; i++) {
+        floats value = load_f32(x + i * VECTOR_FLOATS);
+        row->best[i] = larger_of(value, row->best[i]);
+        terms[i] = exp_floats(larger_of(row->low, value), row->magic, 1);
+        store_f32(to + i * VECTOR_FLOATS, terms[i]);
     }
 }
 
@@ -165,11 +183,7 @@ ALWAYS_INLINE double add_short_f32(const char *x, int bf16, int f16, const char 
     int parted = 0 <= hole && hole < n_groups * N_TERMS; /* a whole group holds the hole */
     ptrdiff_t before = parted ? hole / N_TERMS : n_groups, after = parted ? n_groups - before - 1 : 0;
     RowSums row;
-    row.low = all_f32(low), row.magic = all_f32(magic), row.room = 2 * n_pairs;
-    for (int i = 0; i < GROUP_VECTORS; i++)
-        row.best[i] = all_f32((float)-INFINITY_F64), row.partial[i] = all_f32(0);
-    for (int i = 0; i < ROW_DOUBLES; i++)
-        row.sums[i] = zero_f64();
+    begin_row_sums(&row, low, magic, n_pairs);
     for (int i = 0; i < 2; i++) {
         ptrdiff_t first = i ? before + 1 : 0;
         add_whole(&row, x + first * size, i ? after : before, bf16, f16, memory + first * step, step, n_pairs);
@@ -198,7 +212,49 @@ ALWAYS_INLINE double add_short_f32(const char *x, int bf16, int f16, const char 
     return fold_sums(row.sums);
 }
 
+/* The sum of a row whose terms are kept, as keep_groups() of row_terms.pxi makes it: those of n classes, and 0 behind them
+ * up to a whole group. */
+ALWAYS_INLINE double keep_terms_f32(const float *x, ptrdiff_t n, int n_pairs, float low, float magic, float *terms,
+                                    float *row_max) {
+    RowSums row;
+    floats group[GROUP_VECTORS], first[GROUP_VECTORS], second[GROUP_VECTORS];
+    begin_row_sums(&row, low, magic, n_pairs);
+    for (; n >= 2 * N_TERMS && row.room > 1; n -= 2 * N_TERMS, x += 2 * N_TERMS, terms += 2 * N_TERMS) {
+        for (int i = 0; i < 2 * N_TERMS; i += 64 / sizeof(float))
+            prefetch_ahead((const char *)(x + i));
+        keep_group_terms(&row, x, first, terms);
+        keep_group_terms(&row, x + N_TERMS, second, terms + N_TERMS);
+        for (int i = 0; i < GROUP_VECTORS; i++)
+            row.partial[i] = add(row.partial[i], add(first[i], second[i]));
+        row.room -= 2;
+        if (row.room == 0) {
+            fold_row(&row);
+            row.room = 2 * n_pairs;
+        }
+    }
+    for (; n > 0; n -= N_TERMS, x += N_TERMS, terms += N_TERMS) { /* a group at most, and a part of one */
+        load_group((const char *)x, n, -1, 0, 0, group);
+        for (int i = 0; i < GROUP_VECTORS; i++) {
+            row.best[i] = larger_of(group[i], row.best[i]);
+            first[i] = exp_floats(larger_of(row.low, group[i]), row.magic, 1);
+            store_f32(terms + i * VECTOR_FLOATS, first[i]);
+        }
+        add_terms(&row, first);
+        if (--row.room == 0) {
+            fold_row(&row);
+            row.room = 2 * n_pairs;
+        }
+    }
+    fold_row(&row);
+    *row_max = largest_of(row.best);
+    return fold_sums(row.sums);
+}
+
 #else
+static inline double keep_terms_f32(const float *x, ptrdiff_t n, int n_pairs, float low, float magic, float *terms,
+                                    float *row_max) {
+    return 0.0;
+}
 static inline double add_short_f32(const char *x, int bf16, int f16, const char *memory, ptrdiff_t step, ptrdiff_t n,
                                    ptrdiff_t hole, int n_pairs, float low, float magic, float *row_max) {
     return 0.0;
