@@ -42,5 +42,8 @@ with ThreadPoolExecutor(8) as pool:
         call.result()
 assert most - before <= 8 * {num_threads}, (before, most)
 time.sleep(1)
-assert os_threads() <= before + {num_threads}, (before, os_threads())
+# libgomp ends a caller's team with the caller; LLVM's runtime keeps its threads, and gives them to the next caller.
+with open("/proc/self/maps") as maps:
+    kept = 8 if "/libomp" in maps.read() else 1
+assert os_threads() <= before + kept * {num_threads}, (before, os_threads())
 """, before=HERE)  # fmt: skip
