@@ -52,6 +52,7 @@ cdef extern from "lane_terms.h" nogil:
     void add_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float first_number, const float *magic,
                        const float *low, const float *hole, const float *shift, bint shifts, float *own,
                        float *highest, double *sums, const Ahead *ahead)
+    void find_lanes_f32(const float *x, Py_ssize_t stride, Py_ssize_t n, float *largest, float *second, float *found)
     const bint HAS_SPREAD_LANES
 
     ctypedef struct SpreadLanes:
@@ -63,7 +64,6 @@ cdef extern from "lane_terms.h" nogil:
         float *own
         float *highest
         float *own_mass
-        float *found
         double *sum
         double *spread_sum
         double *spread_mass
@@ -172,6 +172,51 @@ cdef extern from "point.h" nogil:
     CoarseOdds coarse_odds(double sum_exp, double exponent, double skew, double x)
     double coarse_nll(double q, double far)
     SoftmaxPoint coarse_point(double exponent, double skew, CoarseOdds odds)
+
+cdef extern from "sample.h" nogil:
+    ctypedef struct Sums:
+        double spread_sum
+        double spread_mass
+        double origin
+        double shift
+        double own
+        double own_mass
+        double target_weight
+
+    ctypedef struct Slopes:
+        double pull
+        double push
+        double at_hole
+
+    double product(double a, double b)
+    double lse_above(SoftmaxPoint point, double base)
+    double sample_loss(double keep, bint spreads, bint squares, double lse_square_scale, Sums sums, SoftmaxPoint point)
+    Slopes sample_slopes(double keep, bint spreads, bint squares, double lse_square_scale, Sums sums,
+                         SoftmaxPoint point, double loss, double scale)
+    enum:
+        N_ENDS
+
+    ctypedef struct Ends:
+        double *spread_sum
+        double *spread_mass
+        double *origin
+        double *shift
+        double *own
+        double *own_mass
+        double *target_weight
+        double *nll
+        double *rest_share
+        double *own_share
+        double *exponent
+        double *inverse
+        double *scale
+        double *loss
+        double *pull
+        double *push
+        double *at_hole
+
+    void end_losses(double keep, bint spreads, bint squares, double lse_square_scale, Ends *ends)
+    void end_slopes(double keep, bint spreads, bint squares, double lse_square_scale, const double *each, Ends *ends)
 
 cdef extern from "transpose.h" nogil:
     void transpose_f32(const float *from_, Py_ssize_t from_stride, Py_ssize_t n_rows, Py_ssize_t n_columns, float *to,

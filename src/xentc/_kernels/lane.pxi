@@ -37,10 +37,9 @@ cdef struct Tile:
     Py_ssize_t loaded           # the class the buffer begins with, or -1
     bint direct                 # read in place
     bint shifted
-    bint seeking                # the class of the largest logit is looked for
     char *reals
     double *doubles
-    int64_t *indices            # the target, or where the largest logit was found; -1: none
+    int64_t *indices            # the target, or where the largest logit is; -1: none
     char *logits
     char *given
     char *grad
@@ -92,7 +91,7 @@ cdef void place_tile(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *til
         tile.n -= tile.n % LANE_WIDTH
     tile.width = (tile.n + LANE_WIDTH - 1) // LANE_WIDTH * LANE_WIDTH
     tile.loaded = -1
-    tile.shifted = tile.seeking = False
+    tile.shifted = False
     tile.ahead.near = tile.ahead.beyond = source
     tile.ahead.n_near = tile.ahead.step = tile.ahead_bytes = 0
 
@@ -101,8 +100,7 @@ cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, re
     """The next tile with its targets."""
     cdef Py_ssize_t i
     place_tile(job, begin, end, tile, _)
-    tile.seeking = job.spread == SPREAD_GIVEN
-    if tile.seeking:
+    if job.spread == SPREAD_GIVEN:
         for i in range(tile.n):
             tile.indices[i] = -1
     else:

@@ -1,7 +1,7 @@
 # From the sums of a tile to its losses and its gradient: the logits once more, from cache, and out as they came in.
 
 cdef enum:
-    FINISH_WIDTH = 32       # samples; a divisor of LANE_WIDTH
+    FINISH_WIDTH = N_ENDS       # samples; a divisor of LANE_WIDTH
 
 
 cdef void weigh_tile(const Job *job, Tile *tile) noexcept nogil:
@@ -101,34 +101,84 @@ cdef inline double skewed_inverse(const Tile *tile, Py_ssize_t i, real _) noexce
     return double_column(tile, INVERSE)[i] * unskew(skew_of(double_column(tile, EXPONENT)[i], _))
 
 
-cdef void spread_sample(const Job *job, Tile *tile, Py_ssize_t i, real _) noexcept nogil:
-    """The loss and, if it is wanted, the gradient of a sample with more terms than nll: one by one (see sample.pxi)."""
-    cdef Py_ssize_t width = tile.width
-    cdef double *doubles = tile.doubles + i
-    cdef real *reals = <real *>tile.reals + i
-    cdef double scale = doubles[WEIGHT * width]
-    cdef SoftmaxPoint softmax
-    cdef RowPoint point
-    cdef Sums sums
-    sums.own, sums.own_mass, sums.origin = reals[OWN * width], reals[OWN_MASS * width], reals[ORIGIN * width]
-    sums.target_weight = 0
-    if scale != 0 and job.spread != SPREAD_GIVEN and 0 <= tile.indices[i] < job.n_classes:
-        sums.target_weight = 1.0 if job.weight == NULL else job.weight[tile.indices[i]]
-    if scale == 0 or not has_terms(job, sums.target_weight):
-        doubles[LOSS * width] = reals[SCALE * width] = reals[PUSH * width] = reals[AT_HOLE * width] = 0
+cdef void load_target_weights(const Job *job, const Tile *tile, Py_ssize_t v, double *weights) noexcept nogil:
+    """Of FINISH_WIDTH samples; 0 where the target is ignored or no class (any more)."""
+    cdef const int64_t *indices = tile.indices + v
+    cdef Py_ssize_t lane
+    if job.spread == SPREAD_GIVEN:
+        memset(weights, 0, FINISH_WIDTH * sizeof(double))
         return
-    finish_sums(job, doubles[SPREAD_SUM * width], doubles[SPREAD_MASS * width], &sums)
-    softmax.nll, softmax.exponent = doubles[NLL * width], doubles[EXPONENT * width]
-    softmax.inverse = doubles[INVERSE * width]
-    sums.shift = reals[SHIFT * width]
-    softmax.rest_share, softmax.own_share = doubles[REST_SHARE * width], doubles[OWN_SHARE * width]
-    doubles[LOSS * width] = one_nan_f64(scale * sample_loss(job, &sums, &softmax))
+    for lane in range(FINISH_WIDTH):
+        weights[lane] = 1.0 if <uint64_t>indices[lane] < <uint64_t>job.n_classes else 0.0
+    if job.weight != NULL:
+        for lane in range(FINISH_WIDTH):
+            if weights[lane] != 0:
+                weights[lane] = job.weight[indices[lane]]
+
+
+cdef void load_ends(const Job *job, const Tile *tile, Py_ssize_t v, Ends *ends, real _) noexcept nogil:
+    """What finish_lanes() and the sums have left of FINISH_WIDTH samples. As in finish_sums(), but for any of them."""
+    cdef Py_ssize_t width = tile.width, lane
+    cdef const double *doubles = tile.doubles + v
+    cdef const real *reals = <const real *>tile.reals + v
+    cdef bint given = job.spread == SPREAD_GIVEN
+    cdef double share = 1 if given else job.share, total = 0 if given else job.share * job.weight_total
+    load_target_weights(job, tile, v, ends.target_weight)
+    for lane in range(FINISH_WIDTH):
+        ends.own[lane], ends.origin[lane] = reals[OWN * width + lane], reals[ORIGIN * width + lane]
+        ends.shift[lane], ends.own_mass[lane] = reals[SHIFT * width + lane], share * reals[OWN_MASS * width + lane]
+        ends.spread_sum[lane] = share * (doubles[SPREAD_SUM * width + lane] / SPREAD_SCALE)
+    if given:
+        memcpy(ends.spread_mass, doubles + SPREAD_MASS * width, FINISH_WIDTH * sizeof(double))
+    else:
+        for lane in range(FINISH_WIDTH):
+            ends.spread_mass[lane] = total - ends.own_mass[lane]
+    memcpy(ends.scale, doubles + WEIGHT * width, FINISH_WIDTH * sizeof(double))
+    memcpy(ends.nll, doubles + NLL * width, FINISH_WIDTH * sizeof(double))
+    memcpy(ends.exponent, doubles + EXPONENT * width, FINISH_WIDTH * sizeof(double))
+    memcpy(ends.inverse, doubles + INVERSE * width, FINISH_WIDTH * sizeof(double))
+    memcpy(ends.rest_share, doubles + REST_SHARE * width, FINISH_WIDTH * sizeof(double))
+    memcpy(ends.own_share, doubles + OWN_SHARE * width, FINISH_WIDTH * sizeof(double))
+
+
+cdef void end_lanes(const Job *job, const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
+    """The losses of FINISH_WIDTH samples with more terms than nll and, if it is wanted, what their gradients need."""
+    cdef Py_ssize_t width = tile.width, lane
+    cdef double *doubles = tile.doubles + v
+    cdef real *reals = <real *>tile.reals + v
+    cdef double keep = job.keep, square = job.lse_square_scale, temperature = job.temperature
+    cdef double each[FINISH_WIDTH]
+    cdef Ends ends
+    load_ends(job, tile, v, &ends, _)
+    # Literals: the loop of each is vectorised for what it does.
+    if square == 0:
+        end_losses(keep, True, False, 0, &ends)
+    elif job.spread == SPREAD_NONE:
+        end_losses(keep, False, True, square, &ends)
+    else:
+        end_losses(keep, True, True, square, &ends)
+    memcpy(doubles + LOSS * width, ends.loss, FINISH_WIDTH * sizeof(double))
     if job.grad_out.data == NULL:
         return
-    set_gradient(job, &sums, &softmax, doubles[LOSS * width], product(scale, upstream(job, tile.first + i)), &point)
-    reals[SCALE * width] = <real>one_nan_f64(product(point.pull, skewed_inverse(tile, i, _)) / job.temperature)
-    reals[PUSH * width] = <real>one_nan_f64(point.push / job.temperature)
-    reals[AT_HOLE * width] = <real>one_nan_f64(point.at_hole / job.temperature)
+    for lane in range(FINISH_WIDTH):
+        each[lane] = job.grad_scale
+    if job.grad_output.data != NULL:
+        for lane in range(min(<Py_ssize_t>FINISH_WIDTH, tile.n - v)):
+            each[lane] = upstream(job, tile.first + v + lane)
+    if square == 0:
+        end_slopes(keep, True, False, 0, each, &ends)
+    elif job.spread == SPREAD_NONE:
+        end_slopes(keep, False, True, square, each, &ends)
+    else:
+        end_slopes(keep, True, True, square, each, &ends)
+    for lane in range(FINISH_WIDTH):
+        each[lane] = skewed_inverse(tile, v + lane, _)
+    for lane in range(FINISH_WIDTH):
+        reals[SCALE * width + lane] = <real>one_nan_f64(product(ends.pull[lane], each[lane]) / temperature)
+    for lane in range(FINISH_WIDTH):
+        reals[PUSH * width + lane] = <real>one_nan_f64(ends.push[lane] / temperature)
+    for lane in range(FINISH_WIDTH):
+        reals[AT_HOLE * width + lane] = <real>one_nan_f64(ends.at_hole[lane] / temperature)
 
 
 cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
@@ -171,8 +221,8 @@ cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         if job.grad_out.data != NULL:
             scale_tile(job, tile, _)
     else:
-        for i in range(width):
-            spread_sample(job, tile, i, _)
+        for i from 0 <= i < width by FINISH_WIDTH:
+            end_lanes(job, tile, i, _)
     memset(total, 0, sizeof(total))
     for i from 0 <= i < width by LANE_WIDTH:
         for lane in range(LANE_WIDTH):

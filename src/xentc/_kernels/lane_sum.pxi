@@ -51,11 +51,6 @@ cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
         memset(column(tile, OWN_MASS, _), 0, tile.width * sizeof(real))
     for i in range(tile.width):
         highest[i] = <real>-INFINITY
-    if tile.seeking:
-        for i in range(tile.width):
-            own[i] = none
-            column(tile, FOUND, _)[i] = -1
-        return
     for i in range(tile.n):
         own[i] = <real>0 if <uint64_t>tile.indices[i] < <uint64_t>job.n_classes else none
     for i in range(tile.n, tile.width):
@@ -67,23 +62,11 @@ cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
     cdef real *hole = column(tile, HOLE, _)
     cdef Py_ssize_t i
     cdef int64_t number
-    if not tile.seeking:
-        for i in range(tile.n):
-            number = min(tile.indices[i] - first_class, <int64_t>EXACT_CLASSES)     # behind all numbered now
-            hole[i] = <real><int32_t>max(number, <int64_t>-1)
-    for i in range(0 if tile.seeking else tile.n, tile.width):
+    for i in range(tile.n):
+        number = min(tile.indices[i] - first_class, <int64_t>EXACT_CLASSES)     # behind all numbered now
+        hole[i] = <real><int32_t>max(number, <int64_t>-1)
+    for i in range(tile.n, tile.width):
         hole[i] = -1
-
-
-cdef void note_found(Tile *tile, int64_t first_class, real _) noexcept nogil:
-    """Of samples that are seeking their largest logit, its class so far."""
-    cdef real *found = column(tile, FOUND, _)
-    cdef Py_ssize_t i
-    if tile.seeking:
-        for i in range(tile.n):
-            if found[i] >= 0:
-                tile.indices[i] = first_class + <int64_t>found[i]
-                found[i] = -1
 
 
 cdef inline void widen_onto(double *restrict sums, const real *restrict terms) noexcept nogil:
@@ -111,7 +94,7 @@ cdef inline void prefetch_lanes(const real *x) noexcept nogil:
 
 cdef inline void add_class(const real *x, const real *given, real weight, real number, real keep, real share,
                            real *columns, Py_ssize_t width, int loop, real *own, real *highest, real *terms,
-                           real *own_mass, real *spread_sum, real *spread_mass, real *found) noexcept nogil:
+                           real *own_mass, real *spread_sum, real *spread_mass) noexcept nogil:
     """One class of LANE_WIDTH samples."""
     cdef const real *magic = columns + MAGIC * width
     cdef const real *low = columns + LOW * width
@@ -128,9 +111,6 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
         x = values
     part_hole(x, hole, number, own, values)
     exp_lanes(values, low, magic, False, exps)
-    if takes_given(loop):
-        for lane in range(LANE_WIDTH):
-            found[lane] = number if values[lane] > highest[lane] else found[lane]
     larger_terms(values, highest)
     for lane in range(LANE_WIDTH):
         value = values[lane]
@@ -157,10 +137,8 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
     cdef real partial[LANE_WIDTH]
     cdef real spread_sum[LANE_WIDTH]
     cdef real spread_mass[LANE_WIDTH]
-    cdef real found[LANE_WIDTH]
     for v from 0 <= v < width by LANE_WIDTH:
         for lane in range(LANE_WIDTH):
-            found[lane] = columns[FOUND * width + v + lane]
             own[lane] = columns[OWN * width + v + lane]
             highest[lane] = columns[HIGHEST * width + v + lane]
             own_mass[lane] = columns[OWN_MASS * width + v + lane]
@@ -173,12 +151,11 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
             prefetch_lanes(x + (k + 1 + ahead) * stride + v)
             add_class(x + k * stride + v, given + k * width + v, weight[k] if weighs(loop) else <real>0,
                       first_number + k, keep, share, columns + v, width, loop, own, highest, terms, own_mass,
-                      spread_sum, spread_mass, found)
+                      spread_sum, spread_mass)
             if k + 1 < n:
                 add_class(x + (k + 1) * stride + v, given + (k + 1) * width + v,
                           weight[k + 1] if weighs(loop) else <real>0, first_number + (k + 1), keep, share,
-                          columns + v, width, loop, own, highest, terms, own_mass, spread_sum, spread_mass,
-                          found)
+                          columns + v, width, loop, own, highest, terms, own_mass, spread_sum, spread_mass)
             for lane in range(LANE_WIDTH):
                 partial[lane] += terms[lane]
         for lane in range(LANE_WIDTH):
@@ -191,9 +168,6 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
                 columns[OWN_MASS * width + v + lane] = own_mass[lane]
             widen_onto(sums + SPREAD_SUM * width + v, spread_sum)
             widen_onto(sums + SPREAD_MASS * width + v, spread_mass)
-        if takes_given(loop):
-            for lane in range(LANE_WIDTH):
-                columns[FOUND * width + v + lane] = found[lane]
 
 
 cdef inline void add_plain(const real *x, Py_ssize_t stride, Py_ssize_t n, real first_number, const Tile *tile,
@@ -221,7 +195,6 @@ cdef inline void set_spread_lanes(const Tile *tile, Py_ssize_t v, SpreadLanes *l
     lanes.hole, lanes.shift = columns + HOLE * width, columns + SHIFT * width
     lanes.origin, lanes.own = columns + ORIGIN * width, columns + OWN * width
     lanes.highest, lanes.own_mass = columns + HIGHEST * width, columns + OWN_MASS * width
-    lanes.found = columns + FOUND * width
     lanes.sum = tile.doubles + SUM * width + v
     lanes.spread_sum = tile.doubles + SPREAD_SUM * width + v
     lanes.spread_mass = tile.doubles + SPREAD_MASS * width + v
@@ -296,7 +269,6 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     number_holes(tile, 0, _)
     for k from 0 <= k < job.n_classes by tile.capacity:
         if k - base + tile.capacity > EXACT_CLASSES:
-            note_found(tile, base, _)
             base = k
             number_holes(tile, base, _)
         n = min(job.n_classes - k, tile.capacity)
@@ -307,7 +279,6 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
             look_ahead(job, k + j, min(n - j, step), x + j * stride, stride, tile)
             add_any(job, x + j * stride, stride, from_(given, j * tile.width), min(n - j, step), k + j,
                     <real>(k - base + j), tile)
-    note_found(tile, base, _)
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
@@ -340,24 +311,6 @@ cdef bint correct_references(Tile *tile, real _) noexcept nogil:
     return any_wrong
 
 
-cdef bint leave_out_confident(const Job *job, Tile *tile, real _) noexcept nogil:
-    """With probabilities: the largest logit of each confident sample becomes its hole. Says whether there is any."""
-    cdef const double *sums = double_column(tile, SUM)
-    cdef const real *highest = column(tile, HIGHEST, _)
-    cdef Py_ssize_t i
-    cdef bint any_confident = False
-    if job.spread != SPREAD_GIVEN:
-        return False
-    tile.seeking = False
-    for i in range(tile.n):
-        if is_confident(sums[i], exponent_of(column(tile, MAGIC, _)[i]), highest[i]):
-            column(tile, ORIGIN, _)[i] = highest[i]
-            any_confident = True
-        else:
-            tile.indices[i] = -1
-    return any_confident
-
-
 cdef void sum_again(const Job *job, Tile *tile, real _) noexcept nogil:
     """Over the right references; twice where what is left of a row lies far below a logit that was subtracted."""
     cdef int turn
@@ -367,10 +320,54 @@ cdef void sum_again(const Job *job, Tile *tile, real _) noexcept nogil:
         sum_tile(job, tile, _)
 
 
+cdef inline void find_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, real *largest, real *second,
+                              real *found) noexcept nogil:
+    """Of LANE_WIDTH samples: their largest logit so far, the next one, and where in these n classes the largest is."""
+    cdef Py_ssize_t lane, k
+    cdef real value
+    if real is float:
+        find_lanes_f32(x, stride, n, largest, second, found)
+    else:
+        for k in range(n):
+            for lane in range(LANE_WIDTH):
+                value = x[k * stride + lane]
+                found[lane] = <real>k if value > largest[lane] else found[lane]
+                second[lane] = larger(value if value < largest[lane] else largest[lane], second[lane])
+                largest[lane] = larger(value, largest[lane])
+
+
+cdef void hole_at_largest(const Job *job, Tile *tile, real _) noexcept nogil:
+    """With probabilities: the largest logit of a sample is its origin, and its class the hole; the reference is near the
+    next one. However confident the sample, nothing cancels then, and no sum is done again."""
+    cdef Py_ssize_t width = tile.width, v, i, k, n, stride = 0
+    cdef real *largest = column(tile, ORIGIN, _)
+    cdef real *second = column(tile, HIGHEST, _)
+    cdef real *found = column(tile, FOUND, _)
+    cdef real *magic = column(tile, MAGIC, _)
+    cdef real *low = column(tile, LOW, _)
+    cdef const real *x
+    for i in range(width):
+        largest[i] = second[i] = <real>-INFINITY
+    for k from 0 <= k < job.n_classes by tile.capacity:
+        n = min(job.n_classes - k, tile.capacity)
+        x = load_classes(job, tile, k, n, &stride, _)
+        for i in range(width):
+            found[i] = -1
+        for v from 0 <= v < width by LANE_WIDTH:
+            find_classes(x + v, stride, n, largest + v, second + v, found + v)
+        for i in range(tile.n):
+            tile.indices[i] = k + <int64_t>found[i] if found[i] >= 0 else tile.indices[i]
+    for i in range(width):
+        set_reference_near(second[i], &magic[i], &low[i])
+    for i in range(width):
+        largest[i] = largest[i] if -INFINITY < largest[i] < INFINITY else <real>0
+
+
 cdef void sum_samples(const Job *job, Tile *tile, real _) noexcept nogil:
     memset(column(tile, SHIFT, _), 0, tile.width * sizeof(real))
-    first_references(job, tile, _)
+    if job.spread == SPREAD_GIVEN:
+        hole_at_largest(job, tile, _)
+    else:
+        first_references(job, tile, _)
     sum_tile(job, tile, _)
     sum_again(job, tile, _)
-    if leave_out_confident(job, tile, _):
-        sum_tile(job, tile, _)

@@ -144,10 +144,40 @@ ALWAYS_INLINE void add_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, 
 }
 #endif
 
+/* The largest logit of N_TERMS samples so far, the next one, and where in these n classes the largest is. */
+ALWAYS_INLINE void find_lanes_f32(const float *x, ptrdiff_t stride, ptrdiff_t n, float *largest, float *second,
+                                  float *found) {
+#if EXP_STEPS > 1
+    for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
+        floats best = load_f32(largest + i), next = load_f32(second + i), place = load_f32(found + i);
+        floats number = all_f32(0);
+        for (ptrdiff_t k = 0; k < n; k++) {
+            floats value = load_f32(x + k * stride + i);
+            place = where_larger(value, best, number, place);
+            next = larger_of(smaller_of(value, best), next);
+            best = larger_of(value, best);
+            number = add(number, all_f32(1.0f));
+        }
+        store_f32(largest + i, best);
+        store_f32(second + i, next);
+        store_f32(found + i, place);
+    }
+#else
+    for (ptrdiff_t k = 0; k < n; k++) {
+        for (int i = 0; i < N_TERMS; i++) {
+            float value = x[k * stride + i];
+            found[i] = value > largest[i] ? (float)k : found[i];
+            second[i] = larger_f32(value < largest[i] ? value : largest[i], second[i]);
+            largest[i] = larger_f32(value, largest[i]);
+        }
+    }
+#endif
+}
+
 /* A target that is spread over the classes: its columns of N_TERMS samples, as in lane.pxi. */
 typedef struct {
     const float *magic, *low, *hole, *shift, *origin;
-    float *own, *highest, *own_mass, *found;
+    float *own, *highest, *own_mass;
     double *sum, *spread_sum, *spread_mass;
 } SpreadLanes;
 
@@ -163,7 +193,7 @@ ALWAYS_INLINE floats spread_mass_of(const float *given, const float *weight, flo
 /* A vector of lanes on its way through their classes. */
 typedef struct {
     floats magic, low, hole, shift, origin, keep, share;
-    floats own, highest, own_mass, found, number;
+    floats own, highest, own_mass, number;
     floats spread_sum, spread_mass;
 } SpreadState;
 
@@ -175,7 +205,6 @@ ALWAYS_INLINE floats add_spread_class(const float *x, const float *given, const 
     lanes->own_mass = add(lanes->own_mass, where_equal(lanes->hole, lanes->number, mass, all_f32(0)));
     value = where_equal(lanes->hole, lanes->number, all_f32((float)-INFINITY_F64), value);
     mass = zero_where_equal(lanes->hole, lanes->number, mass);
-    if (given) lanes->found = where_larger(value, lanes->highest, lanes->number, lanes->found);
     lanes->highest = larger_of(value, lanes->highest);
     lanes->spread_mass = add(lanes->spread_mass, mass);
     floats below = multiply_add(value, all_f32(-(float)SPREAD_SCALE), lanes->origin);
@@ -199,7 +228,7 @@ ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const 
         state.origin = multiply(load_f32(lanes->origin + i), all_f32((float)SPREAD_SCALE));
         state.keep = all_f32(keep), state.share = all_f32(share), state.number = all_f32(first_number);
         state.own = load_f32(lanes->own + i), state.highest = load_f32(lanes->highest + i);
-        state.own_mass = load_f32(lanes->own_mass + i), state.found = load_f32(lanes->found + i);
+        state.own_mass = load_f32(lanes->own_mass + i);
 #pragma GCC unroll 1
         for (ptrdiff_t k = 0; k < n;) {
             ptrdiff_t stop = k + LANE_GROUP < n ? k + LANE_GROUP : n;
@@ -225,7 +254,6 @@ ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const 
         store_f32(lanes->own + i, state.own);
         store_f32(lanes->highest + i, state.highest);
         store_f32(lanes->own_mass + i, state.own_mass);
-        if (takes_given) store_f32(lanes->found + i, state.found);
     }
 #undef CLASS
 }

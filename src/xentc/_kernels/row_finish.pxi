@@ -81,19 +81,24 @@ cdef void end_row(const Job *job, Py_ssize_t sample, const RowState *state, cons
                   Totals *totals, RowPoint *point, real _) noexcept nogil:
     """Writes a sample's loss, adds it to the totals, and leaves in point what the gradient needs."""
     cdef double loss = state.loss
+    cdef bint spreads = job.spread != SPREAD_NONE, squares = job.lse_square_scale != 0
     cdef SoftmaxPoint softmax
+    cdef Slopes slopes
     memset(point, 0, sizeof(RowPoint))
     point.target, point.hole = state.target, state.hole
     if loss != 0:
         point.inverse = point.pull = loss
     elif state.scale != 0:
         softmax = point_of(points, i)
-        loss = one_nan_f64(state.scale * sample_loss(job, &state.sums, &softmax))
+        loss = one_nan_f64(state.scale * sample_loss(job.keep, spreads, squares, job.lse_square_scale, state.sums,
+                                                     softmax))
         if job.grad_out.data != NULL:
             point.shift = state.sums.shift
             point.exponent = softmax.exponent
             point.inverse = softmax.inverse * unskew(skew_of(softmax.exponent, _))
-            set_gradient(job, &state.sums, &softmax, loss, product(state.scale, upstream(job, sample)), point)
+            slopes = sample_slopes(job.keep, spreads, squares, job.lse_square_scale, state.sums, softmax, loss,
+                                   product(state.scale, upstream(job, sample)))
+            point.pull, point.push, point.at_hole = slopes.pull, slopes.push, slopes.at_hole
     totals.loss += loss
     store_loss(job, sample, loss)
 

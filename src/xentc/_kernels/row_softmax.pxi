@@ -214,7 +214,7 @@ cdef void set_softmax(const Job *job, RowView *row, Py_ssize_t sample, const Row
     point.shift, point.row_max = row.shift, total.row_max
     point.exponent = softmax.exponent
     point.inverse = softmax.inverse * unskew(skew_of(softmax.exponent, _))
-    point.nll = lse_above(softmax, total.row_max)
+    point.nll = lse_above(softmax[0], total.row_max)
     point.pull = share_of(total, point, softmax.inverse) if job.operation == SOFTMAX else total.spread_sum
     if job.operation == LOGSUMEXP and job.grad_out.data != NULL:
         point.pull = upstream(job, sample)

@@ -250,8 +250,3 @@ cdef inline double upstream(const Job *job, Py_ssize_t sample) noexcept nogil:
         return job.grad_scale
     return read_number(sample_pointer(job, &job.grad_output, sample), job.grad_output.code,
                        job.grad_output.swapped)
-
-
-cdef inline double product(double a, double b) noexcept nogil:
-    """A coefficient of exactly 0 removes its own term: 0 times inf or nan is 0 here."""
-    return 0.0 if a == 0 or b == 0 else a * b

@@ -36,6 +36,7 @@ typedef __m512d doubles;
 #define subtract _mm512_sub_ps
 #define multiply_add _mm512_fmadd_ps
 #define larger_of _mm512_max_ps /* the second where either is nan */
+#define smaller_of _mm512_min_ps
 #define words_of _mm512_castps_si512
 #define floats_of _mm512_castsi512_ps
 #define add_words _mm512_add_epi32
@@ -76,6 +77,7 @@ typedef __m256d doubles;
 #define subtract _mm256_sub_ps
 #define multiply_add _mm256_fmadd_ps
 #define larger_of _mm256_max_ps
+#define smaller_of _mm256_min_ps
 #define words_of _mm256_castps_si256
 #define floats_of _mm256_castsi256_ps
 #define add_words _mm256_add_epi32
