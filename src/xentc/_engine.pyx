@@ -299,6 +299,7 @@ cdef inline Py_ssize_t most_side_by_side(const Job *job) noexcept nogil:
 cdef bint plan(Job *job, Py_ssize_t lane_classes) noexcept nogil:
     """Sets the sizes of blocks and tiles, functions of shape and layout alone; says whether the row kernel is used."""
     cdef Py_ssize_t classes = max(job.n_classes, <Py_ssize_t>1), lanes = table.tile_lanes
+    cdef Py_ssize_t most
     cdef bint contiguous = job.input.class_stride_bytes == item_bytes(job.input.code)
     if contiguous and job.n_classes > lane_classes:
         job.block_samples = max(BLOCK_LOGITS // classes, <Py_ssize_t>1)
@@ -306,7 +307,8 @@ cdef bint plan(Job *job, Py_ssize_t lane_classes) noexcept nogil:
     job.block_samples = max(power_of_two_below(BLOCK_LOGITS // classes), <Py_ssize_t>LANE_BLOCK_LEAST)
     job.tile_samples = LANE_TILE
     if contiguous:
-        job.tile_samples = min(power_of_two_below(TRANSPOSED_LOGITS // classes), <Py_ssize_t>TRANSPOSED_TILE)
+        most = TRANSPOSED_LOGITS // 2 if job.spread == SPREAD_GIVEN else TRANSPOSED_LOGITS      # of two operands
+        job.tile_samples = min(power_of_two_below(most // classes), <Py_ssize_t>TRANSPOSED_TILE)
     job.tile_samples = min(job.tile_samples, job.block_samples, (job.n_samples + lanes - 1) // lanes * lanes)
     return False
 

@@ -70,7 +70,8 @@ cdef extern from "lane_terms.h" nogil:
 
     void add_spread_lanes_f32(const float *x, Py_ssize_t stride, const float *given, Py_ssize_t given_stride,
                               const float *weight, bint takes_given, bint weighs, Py_ssize_t n, float first_number,
-                              float keep, float share, const SpreadLanes *lanes, const Ahead *ahead)
+                              float keep, float share, const SpreadLanes *lanes, const Ahead *ahead,
+                              const Ahead *given_ahead)
     void grad_spread_lanes_f32(const float *x, Py_ssize_t stride, const float *given, Py_ssize_t given_stride,
                                const float *weight, bint takes_given, bint weighs, Py_ssize_t n, float first_number,
                                float keep, float share, const SpreadLanes *lanes, const float *scale,

@@ -47,6 +47,8 @@ cdef struct Tile:
     char *picks                 # of lane_top.pxi
     Ahead ahead                 # what is read after the classes at hand, of the first lanes
     Py_ssize_t ahead_bytes      # and from a sample to the next
+    Ahead given_ahead           # the same of given probabilities
+    Py_ssize_t given_ahead_bytes
 
 
 cdef inline Py_ssize_t tile_capacity(const Job *job) noexcept nogil:
@@ -94,6 +96,7 @@ cdef void place_tile(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *til
     tile.shifted = False
     tile.ahead.near = tile.ahead.beyond = source
     tile.ahead.n_near = tile.ahead.step = tile.ahead_bytes = 0
+    tile.given_ahead, tile.given_ahead_bytes = tile.ahead, 0
 
 
 cdef void place(const Job *job, Py_ssize_t begin, Py_ssize_t end, Tile *tile, real _) noexcept nogil:

@@ -204,16 +204,17 @@ cdef inline void add_spread(const real *x, Py_ssize_t stride, const real *given,
                             real first_number, real keep, real share, const Tile *tile, int loop) noexcept nogil:
     """Classes with a spread target: of floats, where lane_terms.h has the loop, any number. loop is a literal."""
     cdef Py_ssize_t v
-    cdef Ahead ahead = tile.ahead
+    cdef Ahead ahead = tile.ahead, given_ahead = tile.given_ahead
     cdef SpreadLanes lanes
     if real is float:
         if HAS_SPREAD_LANES:
             for v from 0 <= v < tile.width by LANE_WIDTH:
                 ahead.near = tile.ahead.near + v * tile.ahead_bytes
                 ahead.beyond = tile.ahead.beyond + v * tile.ahead_bytes
+                given_ahead.near = given_ahead.beyond = tile.given_ahead.near + v * tile.given_ahead_bytes
                 set_spread_lanes(tile, v, &lanes)
                 add_spread_lanes_f32(x + v, stride, from_(given, v), tile.width, weight, takes_given(loop),
-                                     weighs(loop), n, first_number, keep, share, &lanes, &ahead)
+                                     weighs(loop), n, first_number, keep, share, &lanes, &ahead, &given_ahead)
             return
     add_classes(x, stride, given, weight, n, first_number, keep, share, tile, loop)
 
@@ -244,20 +245,28 @@ cdef inline Py_ssize_t classes_at_once(const Job *job, const Tile *tile, real _)
     return CLASS_GROUP
 
 
+cdef void look_at_next_tile(const Job *job, const Operand *operand, const Tile *tile, Py_ssize_t n, Ahead *ahead,
+                            Py_ssize_t *ahead_bytes) noexcept nogil:
+    """Of samples that are transposed, all n classes at once."""
+    cdef Py_ssize_t sample_bytes = operand.stride_bytes[job.n_axes - 1]
+    if n == job.n_classes and llabs(operand.class_stride_bytes) < llabs(sample_bytes):
+        ahead.near = ahead.beyond = sample_pointer(job, operand, tile.first) + tile.n * sample_bytes
+        ahead.step, ahead_bytes[0] = LANE_WIDTH * sample_bytes // n, sample_bytes
+
+
 cdef void look_ahead(const Job *job, Py_ssize_t k, Py_ssize_t n, const real *x, Py_ssize_t stride,
                      Tile *tile) noexcept nogil:
     """What is read after classes k to k + n: in place, the classes after them and the first ones of the next tile; of
     samples that are transposed, the next tile."""
-    cdef const char *source = sample_pointer(job, &job.input, tile.first)
-    cdef Py_ssize_t sample_bytes = job.input.stride_bytes[job.n_axes - 1]
     if tile.direct:
         tile.ahead.near = <const char *>(x + CLASS_GROUP * stride)
         tile.ahead.beyond = <const char *>(x + (CLASS_GROUP - job.n_classes) * stride + tile.n)
         tile.ahead.n_near = max(job.n_classes - k - CLASS_GROUP, <Py_ssize_t>0)
         tile.ahead.step, tile.ahead_bytes = stride * sizeof(real), sizeof(real)
-    elif n == job.n_classes and llabs(job.input.class_stride_bytes) < llabs(sample_bytes):
-        tile.ahead.near = tile.ahead.beyond = source + tile.n * sample_bytes
-        tile.ahead.step, tile.ahead_bytes = LANE_WIDTH * sample_bytes // n, sample_bytes
+    else:
+        look_at_next_tile(job, &job.input, tile, n, &tile.ahead, &tile.ahead_bytes)
+    if job.spread == SPREAD_GIVEN:
+        look_at_next_tile(job, &job.target, tile, n, &tile.given_ahead, &tile.given_ahead_bytes)
 
 
 cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:

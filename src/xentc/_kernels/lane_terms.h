@@ -218,7 +218,7 @@ ALWAYS_INLINE floats add_spread_class(const float *x, const float *given, const 
 ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
                                         const float *weight, int takes_given, int weighs, ptrdiff_t n,
                                         float first_number, float keep, float share, const SpreadLanes *lanes,
-                                        const Ahead *ahead) {
+                                        const Ahead *ahead, const Ahead *given_ahead) {
 #define CLASS(k) x + (k) * stride + i, takes_given ? given + (k) * given_stride + i : 0, weighs ? weight + (k) : 0, &state
     for (int i = 0; i < N_TERMS; i += VECTOR_FLOATS) {
         int begins_line = i * sizeof(float) % LINE_BYTES == 0;
@@ -239,6 +239,10 @@ ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const 
                 if (begins_line) {
                     prefetch_lanes(ahead, k, i, VECTOR_FLOATS);
                     prefetch_lanes(ahead, k + 1, i, VECTOR_FLOATS);
+                    if (takes_given) {
+                        prefetch_lanes(given_ahead, k, i, VECTOR_FLOATS);
+                        prefetch_lanes(given_ahead, k + 1, i, VECTOR_FLOATS);
+                    }
                 }
                 floats first = add_spread_class(CLASS(k));
                 partial = add(partial, add(first, add_spread_class(CLASS(k + 1))));
@@ -286,7 +290,7 @@ ALWAYS_INLINE void grad_spread_lanes_f32(const float *x, ptrdiff_t stride, const
 static inline void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
                                         const float *weight, int takes_given, int weighs, ptrdiff_t n,
                                         float first_number, float keep, float share, const SpreadLanes *lanes,
-                                        const Ahead *ahead) {}
+                                        const Ahead *ahead, const Ahead *given_ahead) {}
 static inline void grad_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
                                          const float *weight, int takes_given, int weighs, ptrdiff_t n,
                                          float first_number, float keep, float share, const SpreadLanes *lanes,
