@@ -65,6 +65,10 @@ cdef void weigh_samples(const Job *job, Py_ssize_t begin, Py_ssize_t end, char *
     cdef Py_ssize_t sample
     cdef double weight
     totals.n_valid += end - begin
+    if job.sample_weight.data == NULL:
+        totals.weight += <double>(end - begin)
+        totals.n_nonzero += end - begin
+        return
     for sample in range(begin, end):
         weight = sample_weight(job, sample)
         totals.weight += weight

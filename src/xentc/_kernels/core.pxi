@@ -216,6 +216,8 @@ cdef extern from "sample.h" nogil:
         double *push
         double *at_hole
 
+    bint is_masked(double own)
+    void end_coarse_losses(double keep, Ends *ends)
     void end_losses(double keep, bint spreads, bint squares, double lse_square_scale, Ends *ends)
     void end_slopes(double keep, bint spreads, bint squares, double lse_square_scale, const double *each, Ends *ends)
 

@@ -14,7 +14,7 @@ cdef enum:
 
 # A sample's numbers, one column each: those that are compared with logits of type real, the others double.
 cdef enum:
-    MAGIC, LOW, HOLE, HIGHEST, OWN, OWN_MASS, SHIFT, ORIGIN, FOUND, N_REALS
+    MAGIC, LOW, HOLE, HIGHEST, OWN, OWN_MASS, SHIFT, ORIGIN, FOUND, LARGEST, N_REALS
 cdef enum:
     SUM, LOST, SPREAD_SUM, SPREAD_MASS, WEIGHT, REST_SHARE, OWN_SHARE, EXPONENT, N_DOUBLES
 

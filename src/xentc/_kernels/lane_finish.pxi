@@ -151,7 +151,9 @@ cdef void end_lanes(const Job *job, const Tile *tile, Py_ssize_t v, real _) noex
     cdef Ends ends
     load_ends(job, tile, v, &ends, _)
     # Literals: the loop of each is vectorised for what it does.
-    if square == 0:
+    if square == 0 and real is float:
+        end_coarse_losses(keep, &ends)
+    elif square == 0:
         end_losses(keep, True, False, 0, &ends)
     elif job.spread == SPREAD_NONE:
         end_losses(keep, False, True, square, &ends)
@@ -205,6 +207,20 @@ cdef void scale_tile(const Job *job, Tile *tile, real _) noexcept nogil:
         at_hole[i] = <real>one_nan_f64(times_f64(each[i], -rest_share[i]))
 
 
+cdef bint needs_points(const Job *job, const Tile *tile, Py_ssize_t v, real _) noexcept nogil:
+    """Whether FINISH_WIDTH samples take more than nll to their end."""
+    cdef const real *own = column(tile, OWN, _) + v
+    cdef Py_ssize_t lane
+    cdef bint any_masked = False
+    if job.grad_out.data != NULL:
+        return True
+    if job.spread == SPREAD_NONE or job.lse_square_scale != 0 or real is double:
+        return job.spread != SPREAD_NONE or job.lse_square_scale != 0
+    for lane in range(FINISH_WIDTH):
+        any_masked |= is_masked(own[lane])
+    return any_masked
+
+
 cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     """Every sample's loss and point from its sums. Returns the sum of the losses."""
     cdef Py_ssize_t width = tile.width, i, lane
@@ -214,7 +230,7 @@ cdef double finish_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef bint nll_only = job.spread == SPREAD_NONE and job.lse_square_scale == 0
     weigh_tile(job, tile)
     for i from 0 <= i < tile.n by FINISH_WIDTH:
-        finish_lanes(tile, i, not nll_only or job.grad_out.data != NULL, _)
+        finish_lanes(tile, i, needs_points(job, tile, i, _), _)
     if nll_only:
         for i in range(width):
             losses[i] = one_nan_f64(times_f64(weight[i], losses[i]))

@@ -39,22 +39,25 @@ cdef void first_references(const Job *job, Tile *tile, real _) noexcept nogil:
 
 
 cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
-    """Before a pass. The hole's logit is added to own, 0 at first; without a hole it stays -inf, and a target that is
-    no class (any more) gives nan."""
+    """Before a pass. The hole's logit is added to own, 0 at first; a target that is no class (any more) gives nan. Where
+    every class has the same mass, the hole has it, too."""
     cdef real *highest = column(tile, HIGHEST, _)
     cdef real *own = column(tile, OWN, _)
-    cdef real none = <real>-INFINITY if job.spread == SPREAD_GIVEN else <real>NAN
+    cdef real *own_mass = column(tile, OWN_MASS, _)
     cdef Py_ssize_t i
     memset(double_column(tile, SUM), 0, 2 * tile.width * sizeof(double))
     if job.spread != SPREAD_NONE:
         memset(double_column(tile, SPREAD_SUM), 0, 2 * tile.width * sizeof(double))
-        memset(column(tile, OWN_MASS, _), 0, tile.width * sizeof(real))
+        memset(own_mass, 0, tile.width * sizeof(real))
     for i in range(tile.width):
         highest[i] = <real>-INFINITY
     for i in range(tile.n):
-        own[i] = <real>0 if <uint64_t>tile.indices[i] < <uint64_t>job.n_classes else none
+        own[i] = <real>0 if <uint64_t>tile.indices[i] < <uint64_t>job.n_classes else <real>NAN
     for i in range(tile.n, tile.width):
-        own[i] = none
+        own[i] = <real>NAN
+    if job.spread == SPREAD_EVEN:
+        for i in range(tile.n):
+            own_mass[i] = <real>1 if own[i] == 0 else <real>0
 
 
 cdef void number_holes(Tile *tile, int64_t first_class, real _) noexcept nogil:
@@ -118,9 +121,11 @@ cdef inline void add_class(const real *x, const real *given, real weight, real n
         if spreads(loop):
             mass = madd(given[lane], keep, share) if takes_given(loop) else <real>1
             mass = mass * weight if weighs(loop) else mass
-            own_mass[lane] += mass if hole[lane] == number else <real>0
+            if weighs(loop) or takes_given(loop):
+                own_mass[lane] += mass if hole[lane] == number else <real>0
             mass = <real>0 if hole[lane] == number else mass
-            spread_mass[lane] += mass
+            if takes_given(loop):
+                spread_mass[lane] += mass
             spread_sum[lane] += times(mass, madd(value, -<real>SPREAD_SCALE, origin[lane] * <real>SPREAD_SCALE))
 
 
@@ -167,6 +172,7 @@ cdef inline void add_classes(const real *x, Py_ssize_t stride, const real *given
             for lane in range(LANE_WIDTH):
                 columns[OWN_MASS * width + v + lane] = own_mass[lane]
             widen_onto(sums + SPREAD_SUM * width + v, spread_sum)
+        if takes_given(loop):
             widen_onto(sums + SPREAD_MASS * width + v, spread_mass)
 
 
@@ -274,6 +280,7 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
     cdef Py_ssize_t k, n, j, step, stride = 0, base = 0
     cdef const real *x
     cdef const real *given
+    cdef real *own = column(tile, OWN, _)
     reset_sums(job, tile, _)
     number_holes(tile, 0, _)
     for k from 0 <= k < job.n_classes by tile.capacity:
@@ -288,6 +295,9 @@ cdef void sum_tile(const Job *job, Tile *tile, real _) noexcept nogil:
             look_ahead(job, k + j, min(n - j, step), x + j * stride, stride, tile)
             add_any(job, x + j * stride, stride, from_(given, j * tile.width), min(n - j, step), k + j,
                     <real>(k - base + j), tile)
+    if job.spread == SPREAD_GIVEN:      # the loop over floats leaves it as it is
+        for j in range(tile.width):
+            own[j] = column(tile, LARGEST, _)[j] - column(tile, SHIFT, _)[j]
 
 
 cdef bint correct_references(Tile *tile, real _) noexcept nogil:
@@ -349,7 +359,8 @@ cdef void hole_at_largest(const Job *job, Tile *tile, real _) noexcept nogil:
     """With probabilities: the largest logit of a sample is its origin, and its class the hole; the reference is near the
     next one. However confident the sample, nothing cancels then, and no sum is done again."""
     cdef Py_ssize_t width = tile.width, v, i, k, n, stride = 0
-    cdef real *largest = column(tile, ORIGIN, _)
+    cdef real *largest = column(tile, LARGEST, _)
+    cdef real *origin = column(tile, ORIGIN, _)
     cdef real *second = column(tile, HIGHEST, _)
     cdef real *found = column(tile, FOUND, _)
     cdef real *magic = column(tile, MAGIC, _)
@@ -369,7 +380,7 @@ cdef void hole_at_largest(const Job *job, Tile *tile, real _) noexcept nogil:
     for i in range(width):
         set_reference_near(second[i], &magic[i], &low[i])
     for i in range(width):
-        largest[i] = largest[i] if -INFINITY < largest[i] < INFINITY else <real>0
+        origin[i] = largest[i] if -INFINITY < largest[i] < INFINITY else <real>0
 
 
 cdef void sum_samples(const Job *job, Tile *tile, real _) noexcept nogil:

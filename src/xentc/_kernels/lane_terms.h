@@ -200,20 +200,23 @@ typedef struct {
 /* One class of them. Returns its terms. */
 ALWAYS_INLINE floats add_spread_class(const float *x, const float *given, const float *weight, SpreadState *lanes) {
     floats value = subtract(load_f32(x), lanes->shift);
-    floats mass = spread_mass_of(given, weight, lanes->keep, lanes->share);
-    lanes->own = where_equal(lanes->hole, lanes->number, value, lanes->own);
-    lanes->own_mass = add(lanes->own_mass, where_equal(lanes->hole, lanes->number, mass, all_f32(0)));
-    value = where_equal(lanes->hole, lanes->number, all_f32((float)-INFINITY_F64), value);
-    mass = zero_where_equal(lanes->hole, lanes->number, mass);
-    lanes->highest = larger_of(value, lanes->highest);
-    lanes->spread_mass = add(lanes->spread_mass, mass);
     floats below = multiply_add(value, all_f32(-(float)SPREAD_SCALE), lanes->origin);
-    lanes->spread_sum = add(lanes->spread_sum, times_floats(mass, below));
+    if (given || weight) {
+        floats mass = spread_mass_of(given, weight, lanes->keep, lanes->share);
+        lanes->own_mass = where_equal(lanes->hole, lanes->number, mass, lanes->own_mass);
+        lanes->spread_sum = add_times_unless_equal(lanes->hole, lanes->number, lanes->spread_sum, mass, below);
+        if (given) lanes->spread_mass = add_unless_equal(lanes->hole, lanes->number, lanes->spread_mass, mass);
+    } else {
+        lanes->spread_sum = add_unless_equal(lanes->hole, lanes->number, lanes->spread_sum, below);
+    }
+    if (!given) lanes->own = where_equal(lanes->hole, lanes->number, value, lanes->own);
+    value = where_equal(lanes->hole, lanes->number, all_f32((float)-INFINITY_F64), value);
+    lanes->highest = larger_of(value, lanes->highest);
     lanes->number = add(lanes->number, all_f32(1.0f));
     return exp_floats(larger_of(lanes->low, value), lanes->magic, 0);
 }
 
-/* To the bit what add_class() of lane_sum.pxi does elsewhere: a vector of lanes stays in registers for all its classes.
+/* What add_class() of lane_sum.pxi does elsewhere: a vector of lanes stays in registers for all its classes.
  * takes_given and weighs, literals: whether there are `given`, given_stride apart, and a weight a class. */
 ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const float *given, ptrdiff_t given_stride,
                                         const float *weight, int takes_given, int weighs, ptrdiff_t n,
@@ -253,7 +256,7 @@ ALWAYS_INLINE void add_spread_lanes_f32(const float *x, ptrdiff_t stride, const 
             }
             add_doubles(lanes->sum + i, partial);
             add_doubles(lanes->spread_sum + i, state.spread_sum);
-            add_doubles(lanes->spread_mass + i, state.spread_mass);
+            if (takes_given) add_doubles(lanes->spread_mass + i, state.spread_mass);
         }
         store_f32(lanes->own + i, state.own);
         store_f32(lanes->highest + i, state.highest);

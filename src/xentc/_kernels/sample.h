@@ -31,16 +31,20 @@ ALWAYS_INLINE double lse_above(SoftmaxPoint point, double base) {
     return -log_tail_f64(f, (n + select_f64(high, 1.0, 0.0)) - point.exponent, nan_or_0, -base);
 }
 
+/* lse - origin. Where the hole has more than half, lse is near its logit, and nll says how near. Of few classes it is as
+ * often so as not. */
+ALWAYS_INLINE double excess_of(Sums sums, SoftmaxPoint point) {
+    return select_f64(mask_of(point.rest_share < 0.5), (sums.own - sums.origin) + point.nll,
+                      lse_above(point, sums.origin));
+}
+
 /* sum of v_c (lse - x_c) over all classes. A class whose v is 0 adds nothing, whatever its logit. */
-ALWAYS_INLINE double spread_loss(Sums sums, SoftmaxPoint point) {
+ALWAYS_INLINE double spread_loss(Sums sums, double nll, double excess) {
     double mass = sums.spread_mass + sums.own_mass;
-    /* Below 0.5 lse is near the hole's logit, and nll says how near. Of few classes it is as often below as above. */
-    double excess = select_f64(mask_of(point.rest_share < 0.5), (sums.own - sums.origin) + point.nll,
-                               lse_above(point, sums.origin));
     double loss = (product(mass, excess) + sums.spread_sum) + product(sums.own_mass, sums.origin - sums.own);
     /* Also where class weights add up to 0, and infinite terms of both signs need not meet. */
     int64_t any = mask_of(sums.spread_mass != 0.0) | mask_of(sums.own_mass != 0.0) | mask_of(sums.spread_sum != 0.0);
-    return select_f64(mask_of(point.nll != point.nll) & any, NAN_F64, loss);
+    return select_f64(mask_of(nll != nll) & any, NAN_F64, loss);
 }
 
 ALWAYS_INLINE double true_lse(Sums sums, SoftmaxPoint point) { return lse_above(point, 0.0) + sums.shift; }
@@ -50,7 +54,7 @@ ALWAYS_INLINE double true_lse(Sums sums, SoftmaxPoint point) { return lse_above(
 ALWAYS_INLINE double sample_loss(double keep, int spreads, int squares, double lse_square_scale, Sums sums,
                                  SoftmaxPoint point) {
     double loss = product(keep * sums.target_weight, point.nll);
-    if (spreads) loss += spread_loss(sums, point);
+    if (spreads) loss += spread_loss(sums, point.nll, excess_of(sums, point));
     if (squares) {
         double lse = true_lse(sums, point);
         loss += lse_square_scale * lse * lse;
@@ -107,12 +111,33 @@ ALWAYS_INLINE SoftmaxPoint end_point(const Ends *ends, int i) {
 }
 
 /* A sample of scale 0 has neither loss nor gradient, whatever its logits are. */
+ALWAYS_INLINE double scaled_loss(double scale, double loss) {
+    return select_f64(mask_of(scale == 0.0), 0.0, one_nan_f64(scale * loss));
+}
+
 ALWAYS_INLINE void end_losses(double keep, int spreads, int squares, double lse_square_scale, Ends *ends) {
     double loss[N_ENDS];
+    for (int i = 0; i < N_ENDS; i++)
+        loss[i] = scaled_loss(ends->scale[i], sample_loss(keep, spreads, squares, lse_square_scale, sums_of(ends, i),
+                                                          end_point(ends, i)));
+    memcpy(ends->loss, loss, sizeof loss);
+}
+
+/* Of float terms and where the hole's logit is no mask, nll says as well as anything by how much lse is above it: nothing
+ * else of the point is needed for the loss. */
+ALWAYS_INLINE int is_masked(double own) { return own < FAR_LOGIT; }
+
+ALWAYS_INLINE void end_coarse_losses(double keep, Ends *ends) {
+    double loss[N_ENDS];
     for (int i = 0; i < N_ENDS; i++) {
-        double one = sample_loss(keep, spreads, squares, lse_square_scale, sums_of(ends, i), end_point(ends, i));
-        loss[i] = select_f64(mask_of(ends->scale[i] == 0.0), 0.0, one_nan_f64(ends->scale[i] * one));
+        Sums sums = sums_of(ends, i);
+        double nll = ends->nll[i], one = product(keep * sums.target_weight, nll);
+        one += spread_loss(sums, nll, (sums.own - sums.origin) + nll);
+        loss[i] = scaled_loss(ends->scale[i], one);
     }
+    for (int i = 0; i < N_ENDS; i++)
+        if (is_masked(ends->own[i]))
+            loss[i] = scaled_loss(ends->scale[i], sample_loss(keep, 1, 0, 0.0, sums_of(ends, i), end_point(ends, i)));
     memcpy(ends->loss, loss, sizeof loss);
 }
 

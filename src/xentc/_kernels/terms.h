@@ -45,6 +45,7 @@ typedef __m512d doubles;
 #define where_equal(a, b, yes, no) _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), yes)
 #define zero_where_equal(a, b, value) where_equal(a, b, all_f32(0), value)
 #define where_larger(a, b, yes, no) _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), yes)
+#define add_unless_equal(a, b, sum, term) _mm512_mask_add_ps(sum, _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ), sum, term)
 #define bits_above(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GT_OQ)
 #define bits_at_least(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ)
 #define keep_words(words, t, low) _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(t, low, _CMP_NLT_UQ), words)
@@ -89,6 +90,7 @@ typedef __m256d doubles;
 #define and_not_bits _mm256_andnot_ps
 #define or_bits _mm256_or_ps
 #define zero_where_equal(a, b, value) and_not_bits(equal_bits(a, b), value) /* gcc makes two instructions of a blend's */
+#define add_unless_equal(a, b, sum, term) add(sum, and_not_bits(equal_bits(a, b), term))
 #define bits_above(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GT_OQ))
 #define bits_at_least(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_GE_OQ))
 #define keep_words(words, t, low) _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps(t, low, _CMP_NLT_UQ)), words)
@@ -162,6 +164,17 @@ ALWAYS_INLINE floats exp_floats(floats clamped, floats magic, int flush) {
 
 ALWAYS_INLINE floats times_floats(floats coefficient, floats x) {
     return zero_where_equal(coefficient, all_f32(0), multiply(coefficient, x));
+}
+
+/* sum + coefficient x, but sum where a and b are equal, or the coefficient is 0. */
+ALWAYS_INLINE floats add_times_unless_equal(floats a, floats b, floats sum, floats coefficient, floats x) {
+#if defined(__AVX512F__)
+    __mmask16 counts = _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ);
+    counts = _mm512_mask_cmp_ps_mask(counts, coefficient, all_f32(0), _CMP_NEQ_UQ);
+    return _mm512_mask3_fmadd_ps(coefficient, x, sum, counts);
+#else
+    return add_unless_equal(a, b, sum, times_floats(coefficient, x));
+#endif
 }
 
 ALWAYS_INLINE void exp_terms_f32(const float *x, float low, float magic, float *terms) {
