@@ -192,6 +192,23 @@ def test_one_hot_is_the_index(isa: str, dtype: np.dtype, rng: np.random.Generato
         np.testing.assert_allclose(grad, expected[1], rtol=16 * eps, atol=8 * eps)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 50, 128])
+def test_nearly_all_on_the_largest_logit(isa: str, dtype: np.dtype, rng: np.random.Generator, n_classes: int) -> None:
+    """Side by side, terms are differences from the largest logit, wherever it is: right to the promise at its own size."""
+    input = rng.normal(0, 3, (300, n_classes))
+    input[np.arange(300), rng.integers(0, n_classes, 300)] += rng.uniform(0, 40, 300)
+    input = input.astype(dtype)
+    largest = np.eye(n_classes)[input.argmax(1)]
+    for rest in (0.0, 1e-6, 1e-3):
+        target = (largest * (1 - rest) + rest / n_classes).astype(dtype)
+        # log1p of the others beside the largest, in more bits than are promised
+        below = input.max(1, keepdims=True).astype(np.longdouble) - input
+        others = np.where(largest == 1, 0, np.exp(-below)).sum(1)
+        loss = (target.astype(np.longdouble) * (below + np.log1p(others)[:, None])).sum(1)
+        actual = xentc.cross_entropy(input, target, reduction="none")
+        tolerances.assert_ulp(actual, loss, tolerances.row_ulps(dtype), context=f"{rest} on the others")
+
+
 @pytest.mark.parametrize("ignore_index", [0, 1, 2, 3, 100, 2**63 - 1])
 def test_an_ignore_index_that_a_class_could_be(ignore_index: int) -> None:
     refuse(ValueError, "ignore_index", target=Q.astype(np.float32), ignore_index=ignore_index)

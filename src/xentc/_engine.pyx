@@ -293,7 +293,7 @@ cdef Py_ssize_t power_of_two_below(Py_ssize_t n) noexcept nogil:
 
 
 cdef inline Py_ssize_t most_side_by_side(const Job *job) noexcept nogil:
-    return LANE_CLASSES_F32 if job.real_code == F32 and job.spread != SPREAD_GIVEN else LANE_CLASSES
+    return LANE_CLASSES_F32 if job.real_code == F32 else LANE_CLASSES
 
 
 cdef bint plan(Job *job, Py_ssize_t lane_classes) noexcept nogil:
@@ -307,8 +307,8 @@ cdef bint plan(Job *job, Py_ssize_t lane_classes) noexcept nogil:
     job.block_samples = max(power_of_two_below(BLOCK_LOGITS // classes), <Py_ssize_t>LANE_BLOCK_LEAST)
     job.tile_samples = LANE_TILE
     if contiguous:
-        most = TRANSPOSED_LOGITS // 2 if job.spread == SPREAD_GIVEN else TRANSPOSED_LOGITS      # of two operands
-        job.tile_samples = min(power_of_two_below(most // classes), <Py_ssize_t>TRANSPOSED_TILE)
+        most = TRANSPOSED_LOGITS // 2 if job.spread == SPREAD_GIVEN else TRANSPOSED_LOGITS      # two operands, or one
+        job.tile_samples = min(max(power_of_two_below(most // classes), lanes), <Py_ssize_t>TRANSPOSED_TILE)
     job.tile_samples = min(job.tile_samples, job.block_samples, (job.n_samples + lanes - 1) // lanes * lanes)
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -117,7 +118,9 @@ def test_a_shape_that_changes_meanwhile(name: str, changes: str) -> None:
             answer["weight"] = np.ones(1)
 
         def turn(changed: np.ndarray = changed, turned: tuple[int, ...] = turned) -> None:
-            changed.shape = turned
+            with warnings.catch_warnings():  # which it has been deprecated to do, from NumPy 2.5 on
+                warnings.simplefilter("ignore", DeprecationWarning)
+                changed.shape = turned
 
         before = bits(function(**options | {argument: answer[argument]}))
         options[argument] = during(turn, answer[argument])
