@@ -39,7 +39,7 @@ cdef void first_references(const Job *job, Tile *tile, real _) noexcept nogil:
 
 
 cdef void reset_sums(const Job *job, Tile *tile, real _) noexcept nogil:
-    """Before a pass. The hole's logit is added to own, 0 at first; a target that is no class (any more) gives nan. Where
+    """Before a pass. The hole's logit is added to own, 0 at first; a target that is no class (any more) gives nan. If
     every class has the same mass, the hole has it, too."""
     cdef real *highest = column(tile, HIGHEST, _)
     cdef real *own = column(tile, OWN, _)
@@ -356,7 +356,7 @@ cdef inline void find_classes(const real *x, Py_ssize_t stride, Py_ssize_t n, re
 
 
 cdef void hole_at_largest(const Job *job, Tile *tile, real _) noexcept nogil:
-    """With probabilities: the largest logit of a sample is its origin, and its class the hole; the reference is near the
+    """With probabilities: a sample's largest logit is its origin, and its class the hole; the reference is near the
     next one. However confident the sample, nothing cancels then, and no sum is done again."""
     cdef Py_ssize_t width = tile.width, v, i, k, n, stride = 0
     cdef real *largest = column(tile, LARGEST, _)
