@@ -194,7 +194,7 @@ def test_one_hot_is_the_index(isa: str, dtype: np.dtype, rng: np.random.Generato
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 50, 128])
 def test_nearly_all_on_the_largest_logit(isa: str, dtype: np.dtype, rng: np.random.Generator, n_classes: int) -> None:
-    """Side by side, terms are differences from the largest logit, wherever it is: the promise holds at the loss's size."""
+    """Side by side, terms are differences from the largest logit: the promise holds at the size of the loss."""
     input = rng.normal(0, 3, (300, n_classes))
     input[np.arange(300), rng.integers(0, n_classes, 300)] += rng.uniform(0, 40, 300)
     input = input.astype(dtype)
