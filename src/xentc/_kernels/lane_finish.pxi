@@ -104,14 +104,14 @@ cdef inline double skewed_inverse(const Tile *tile, Py_ssize_t i, real _) noexce
 cdef void load_target_weights(const Job *job, const Tile *tile, Py_ssize_t v, double *weights) noexcept nogil:
     """Of FINISH_WIDTH samples; 0 where the target is ignored or no class (any more)."""
     cdef const int64_t *indices = tile.indices + v
-    cdef Py_ssize_t lane
+    cdef Py_ssize_t lane, n = min(tile.n - v, <Py_ssize_t>FINISH_WIDTH)
+    memset(weights, 0, FINISH_WIDTH * sizeof(double))
     if job.spread == SPREAD_GIVEN:
-        memset(weights, 0, FINISH_WIDTH * sizeof(double))
         return
-    for lane in range(FINISH_WIDTH):
+    for lane in range(n):
         weights[lane] = 1.0 if <uint64_t>indices[lane] < <uint64_t>job.n_classes else 0.0
     if job.weight != NULL:
-        for lane in range(FINISH_WIDTH):
+        for lane in range(n):
             if weights[lane] != 0:
                 weights[lane] = job.weight[indices[lane]]
 
